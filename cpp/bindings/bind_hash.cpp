@@ -1,0 +1,128 @@
+// Digests, checksums, kernels.
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+#include "bindings.h"
+#include "buffers.h"
+#include "s3accel/checksum.h"
+#include "s3accel/cpu.h"
+#include "s3accel/hmac.h"
+#include "s3accel/secret.h"
+#include "s3accel/sha256.h"
+
+namespace s3accel::bindings {
+
+namespace {
+
+py::bytes digest_of(py::handle data) {
+  const BufferView view(data);
+  std::uint8_t out[kSha256Size];
+  without_gil(view.bytes().size(), [&] { sha256(view.bytes(), out); });
+  return to_bytes(Bytes(out, sizeof out));
+}
+
+py::list digests_of(py::sequence inputs) {
+  std::vector<std::unique_ptr<BufferView>> views;
+  std::vector<Bytes> spans;
+  std::size_t total = 0;
+  for (py::handle item : inputs) {
+    views.push_back(std::make_unique<BufferView>(item));
+    spans.push_back(views.back()->bytes());
+    total += spans.back().size();
+  }
+  std::vector<std::uint8_t> out(spans.size() * kSha256Size);
+  without_gil(total, [&] { sha256_many(spans, out.data()); });
+  py::list result(spans.size());
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    result[i] = to_bytes(Bytes(out.data() + i * kSha256Size, kSha256Size));
+  }
+  return result;
+}
+
+// Hash object with hashlib's words.
+struct PySha256 {
+  Sha256 hash;
+  void update(py::handle data) {
+    const BufferView view(data);
+    without_gil(view.bytes().size(), [&] { hash.update(view.bytes()); });
+  }
+  py::bytes digest() const {
+    Sha256 copy = hash;  // finishing ends a hash; the caller may go on
+    std::uint8_t out[kSha256Size];
+    copy.finish(out);
+    return to_bytes(Bytes(out, sizeof out));
+  }
+  py::str hexdigest() const {
+    Sha256 copy = hash;
+    std::uint8_t out[kSha256Size];
+    char text[2 * kSha256Size];
+    copy.finish(out);
+    hex32(out, text);
+    return py::str(text, sizeof text);
+  }
+};
+
+template <class Value, Value (*Update)(Bytes, Value) noexcept>
+Value crc_of(py::handle data, Value value) {
+  const BufferView view(data);
+  return without_gil(view.bytes().size(), [&] { return Update(view.bytes(), value); });
+}
+
+}  // namespace
+
+void bind_hash(py::module_& m) {
+  m.def("sha256", &digest_of, py::arg("data"), py::pos_only(),
+        "SHA-256 of a bytes-like object: 32 bytes. Releases the GIL above 4 KiB.");
+  m.def("sha256_many", &digests_of, py::arg("inputs"), py::pos_only(),
+        "SHA-256 of each of several independent bytes-like objects, side by side in SIMD lanes.");
+  m.def(
+      "hmac_sha256",
+      [](py::handle key, py::handle data) {
+        const BufferView k(key), d(data);
+        std::uint8_t out[kSha256Size];
+        without_gil(d.bytes().size(), [&] { hmac_sha256(k.bytes(), d.bytes(), out); });
+        return to_bytes(Bytes(out, sizeof out));
+      },
+      py::arg("key"), py::arg("data"), py::pos_only(), "HMAC-SHA256: 32 bytes.");
+  py::class_<PySha256>(m, "Sha256", "SHA-256 with hashlib's words.")
+      .def(py::init<>())
+      .def("update", &PySha256::update, py::arg("data"), py::pos_only())
+      .def("digest", &PySha256::digest)
+      .def("hexdigest", &PySha256::hexdigest);
+
+  m.def("crc32", &crc_of<std::uint32_t, &crc32>, py::arg("data"), py::arg("value") = 0,
+        "CRC-32 (polynomial 04C11DB7); value is the CRC of what came before.");
+  m.def("crc32c", &crc_of<std::uint32_t, &crc32c>, py::arg("data"), py::arg("value") = 0,
+        "CRC-32C (polynomial 1EDC6F41).");
+  m.def("crc64nvme", &crc_of<std::uint64_t, &crc64nvme>, py::arg("data"), py::arg("value") = 0,
+        "CRC-64/NVME (polynomial AD93D23594C93659).");
+  m.def("crc32_combine", &crc32_combine, py::arg("a"), py::arg("b"), py::arg("len_b"),
+        "CRC-32 of A || B from those of A and B and the length of B in bytes.");
+  m.def("crc32c_combine", &crc32c_combine, py::arg("a"), py::arg("b"), py::arg("len_b"));
+  m.def("crc64nvme_combine", &crc64nvme_combine, py::arg("a"), py::arg("b"), py::arg("len_b"));
+
+  m.def(
+      "equal_constant_time",
+      [](py::handle a, py::handle b) { return equal_constant_time(text_of(a), text_of(b)); }, py::arg("a"),
+      py::arg("b"), py::pos_only(), "True if two texts are equal; the time depends on the lengths only.");
+  m.def(
+      "kernels",
+      [] {
+        py::list result;
+        for (const KernelInfo& k : kernels()) {
+          py::dict d;
+          d["name"] = k.name;
+          d["what"] = k.what;
+          d["needs"] = k.needs;
+          d["available"] = k.available;
+          d["active"] = k.active;
+          d["rate"] = k.rate;
+          result.append(d);
+        }
+        return result;
+      },
+      "Every kernel of this build: name, what, needs, available, active, rate in GB/s (0.0: not measured).");
+}
+
+}  // namespace s3accel::bindings

@@ -1,0 +1,518 @@
+// The hot entry: SignerBase.sign. A pybind11 method with keywords costs as much as a signature (476 ns
+// measured), so this type is written against the C API: METH_FASTCALL, interned names, no conversions.
+// It decides nothing: when its key is not good for the moment it asks Python for another one (_renew).
+#include <pybind11/pybind11.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bindings.h"
+#include "buffers.h"
+#include "headers.h"
+#include "s3accel/sigv4.h"
+
+namespace s3accel::bindings {
+
+namespace {
+
+// Learned from servers, shared by every signer of the process that has no clock of its own. Nanoseconds.
+std::atomic<std::int64_t> clock_offset{0};
+
+// What one request is signed with. Never changed once made: a request keeps the state it began with.
+struct State {
+  std::shared_ptr<SigningKey> key;
+  std::string access_key_id;
+  py::object token;  // str or None
+  std::string_view token_text;
+  py::object token_header;  // str
+  std::string_view token_header_text;
+  double valid_from = 0;   // epoch seconds: the key's day
+  double valid_until = 0;  // the end of that day, or earlier when credentials must be refreshed
+  Selection selection = Selection::recommended;
+  bool add_content_sha256 = true;
+  bool sign_token = true;  // presigned: the token inside the signature
+};
+
+struct SignerObject {
+  PyObject_HEAD std::shared_ptr<const State>* state;
+  PyObject* clock;  // callable giving epoch seconds, or nullptr for the system's
+};
+
+struct Names {
+  PyObject *authorization, *date, *sha256, *renew, *empty_hash;
+};
+Names names;
+
+double now_of(SignerObject* self, bool& failed) {
+  failed = false;
+  if (self->clock == nullptr) {
+    const auto t = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(t).count() +
+                               clock_offset.load(std::memory_order_relaxed)) *
+           1e-9;
+  }
+  PyObject* value = PyObject_CallNoArgs(self->clock);
+  if (value == nullptr) {
+    failed = true;
+    return 0;
+  }
+  const double now = PyFloat_AsDouble(value);
+  Py_DECREF(value);
+  failed = now == -1 && PyErr_Occurred() != nullptr;
+  if (!failed && !std::isfinite(now)) {
+    PyErr_SetString(PyExc_ValueError, "the clock gave no finite number of seconds");
+    failed = true;
+  }
+  return now;
+}
+
+bool good(const std::shared_ptr<const State>& state, double now) {
+  return state && now >= state->valid_from && now < state->valid_until;
+}
+
+// The state for `now`, renewed by Python's _renew(now) if need be. nullptr with an exception set.
+std::shared_ptr<const State> state_for(SignerObject* self, double now) {
+  if (good(*self->state, now)) return *self->state;
+  PyObject* seconds = PyFloat_FromDouble(now);
+  if (seconds == nullptr) return nullptr;
+  PyObject* r = PyObject_CallMethodOneArg(reinterpret_cast<PyObject*>(self), names.renew, seconds);
+  Py_DECREF(seconds);
+  if (r == nullptr) return nullptr;
+  Py_DECREF(r);
+  if (!good(*self->state, now)) {
+    PyErr_SetString(PyExc_RuntimeError, "the signer was not given a key that is good for this moment");
+    return nullptr;
+  }
+  return *self->state;
+}
+
+// Positional arguments that may be given as keywords too. The first two are required.
+template <std::size_t N>
+bool unpack(const char* function, const char* const (&words)[N], PyObject* const* args, Py_ssize_t nargs,
+            PyObject* kwnames, PyObject* (&out)[N]) {
+  if (nargs > static_cast<Py_ssize_t>(N)) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %zu arguments", function, N);
+    return false;
+  }
+  for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<Py_ssize_t>(i) < nargs ? args[i] : nullptr;
+  const Py_ssize_t n = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    PyObject* word = PyTuple_GET_ITEM(kwnames, k);
+    std::size_t at = N;
+    for (std::size_t i = 0; i < N; ++i) {
+      if (PyUnicode_CompareWithASCIIString(word, words[i]) == 0) at = i;
+    }
+    if (at == N || out[at] != nullptr) {
+      PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument %R", function, word);
+      return false;
+    }
+    out[at] = args[nargs + k];
+  }
+  if (out[0] == nullptr || out[1] == nullptr) {
+    PyErr_Format(PyExc_TypeError, "%s() needs %s and %s", function, words[0], words[1]);
+    return false;
+  }
+  return true;
+}
+
+constexpr const char* kSignWords[] = {"method", "url", "headers", "payload"};
+
+// The payload hash of a body, or the text given in its place. `digits` has room for 64 characters.
+// `*text_object` becomes a new reference to a str that can be handed out as the header's value.
+bool payload_hash_of(PyObject* payload, char digits[64], std::string_view& out, PyObject** text_object) {
+  *text_object = nullptr;
+  if (payload == nullptr || payload == Py_None ||
+      (PyBytes_CheckExact(payload) && PyBytes_GET_SIZE(payload) == 0)) {
+    out = kEmptyHash;
+    *text_object = Py_NewRef(names.empty_hash);
+    return true;
+  }
+  if (PyUnicode_Check(payload)) {
+    if (!text_of(payload, out)) return false;
+    *text_object = Py_NewRef(payload);
+    return true;
+  }
+  Py_buffer view;
+  if (PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE) != 0) return false;
+  const Bytes bytes(static_cast<const std::uint8_t*>(view.buf), static_cast<std::size_t>(view.len));
+  std::uint8_t digest[32];
+  if (bytes.size() >= kReleaseGilBytes) {
+    Py_BEGIN_ALLOW_THREADS;
+    sha256(bytes, digest);
+    Py_END_ALLOW_THREADS;
+  } else {
+    sha256(bytes, digest);
+  }
+  PyBuffer_Release(&view);
+  hex_encode({digest, 32}, digits);
+  out = {digits, 64};
+  *text_object = PyUnicode_FromStringAndSize(digits, 64);
+  return *text_object != nullptr;
+}
+
+bool set(PyObject* dict, PyObject* name, PyObject* value) {
+  if (value == nullptr) return false;
+  const int r = PyDict_SetItem(dict, name, value);
+  Py_DECREF(value);
+  return r == 0;
+}
+
+PyObject* text_object(std::string_view text) {
+  return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
+}
+
+// Signs and gives the dict of headers to add; with `detailed` a tuple with every stage.
+PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed) {
+  bool failed = false;
+  const double now = now_of(self, failed);
+  if (failed) return nullptr;
+  const std::shared_ptr<const State> state = state_for(self, now);
+  if (!state) return nullptr;
+
+  char digits[64];
+  SignRequest request;
+  PyObject* hash_text = nullptr;
+  // The body first: hashing may let other threads run, and the views below must not outlive a change.
+  if (!payload_hash_of(args[3], digits, request.payload_hash, &hash_text)) return nullptr;
+  const py::object hash_owner = py::reinterpret_steal<py::object>(hash_text);
+  HeaderList headers;
+  if (!text_of(args[0], request.method) || !text_of(args[1], request.url)) return nullptr;
+  if (!headers.read(args[2], true)) return nullptr;
+  request.headers = headers.views();
+  request.session_token = state->token_text;
+  request.token_header = state->token_header_text;
+  request.selection = state->selection;
+  request.add_content_sha256 = state->add_content_sha256;
+
+  const Timestamp stamp = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(now)));
+  HeaderSignature signature;
+  if (auto r = sign_headers(*state->key, state->access_key_id, stamp, request, signature); !r) {
+    return set_signing_error(r.error(), headers.views());
+  }
+
+  py::object result = py::reinterpret_steal<py::object>(PyDict_New());
+  if (!result) return nullptr;
+  PyObject* dict = result.ptr();
+  if (!set(dict, names.authorization, text_object(signature.authorization.view())) ||
+      !set(dict, names.date, text_object(stamp.text()))) {
+    return nullptr;
+  }
+  if (state->add_content_sha256 && !set(dict, names.sha256, Py_NewRef(hash_text))) return nullptr;
+  if (!state->token.is_none() && !set(dict, state->token_header.ptr(), Py_NewRef(state->token.ptr()))) {
+    return nullptr;
+  }
+  if (!detailed) return result.release().ptr();
+  return py::make_tuple(result, py::str(signature.signature, 64), py::str(stamp.text().data(), 16),
+                        to_bytes(signature.canonical.view()), to_bytes(signature.to_sign.view()),
+                        py::str(signature.signed_headers.data(), signature.signed_headers.size()), state->key)
+      .release()
+      .ptr();
+}
+
+// A C++ exception (out of memory, or a Python error in flight) must not leave a C function.
+template <class F>
+PyObject* guarded(F&& f) {
+  try {
+    return f();
+  } catch (py::error_already_set& e) {
+    e.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
+  return nullptr;
+}
+
+PyObject* signer_sign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  PyObject* unpacked[4];
+  if (!unpack("sign", kSignWords, args, nargs, kwnames, unpacked)) return nullptr;
+  return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, false); });
+}
+
+PyObject* signer_sign_detailed(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  PyObject* unpacked[4];
+  if (!unpack("_sign_detailed", kSignWords, args, nargs, kwnames, unpacked)) return nullptr;
+  return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, true); });
+}
+
+// What presign and presign_many share: the state for now and the request's fixed parts.
+struct Presigning {
+  std::shared_ptr<const State> state;
+  Timestamp stamp;
+  PresignRequest request;
+  HeaderList headers;
+
+  // `payload` may be nullptr: UNSIGNED-PAYLOAD for S3, the hash of nothing elsewhere.
+  bool prepare(SignerObject* self, PyObject* method, PyObject* url, PyObject* expires,
+               PyObject* given_headers, PyObject* payload) {
+    bool failed = false;
+    const double now = now_of(self, failed);
+    if (failed) return false;
+    state = state_for(self, now);
+    if (!state) return false;
+    stamp = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(now)));
+    if (!text_of(method, request.method) || !text_of(url, request.url)) return false;
+    if (!headers.read(given_headers, true)) return false;
+    request.headers = headers.views();
+    const bool s3 = is_s3_service(state->key->service());
+    if (payload != nullptr && payload != Py_None) {
+      if (!text_of(payload, request.payload_hash)) return false;
+    } else {
+      request.payload_hash = s3 ? kUnsignedPayload : kEmptyHash;
+    }
+    if (expires != nullptr) {
+      // Whole seconds only: a float would be cut in silence.
+      if (!PyLong_Check(expires) || PyBool_Check(expires)) {
+        PyErr_Format(PyExc_TypeError, "expires must be whole seconds (int), not %.100s",
+                     Py_TYPE(expires)->tp_name);
+        return false;
+      }
+      int overflow = 0;
+      request.expires = PyLong_AsLongLongAndOverflow(expires, &overflow);
+      if (overflow != 0) request.expires = -1;
+    }
+    request.session_token = state->token_text;
+    if (state->key->service() == "s3express") request.token_parameter = "X-Amz-S3session-Token";
+    request.sign_token = state->sign_token;
+    return true;
+  }
+};
+
+// presign(method, url, expires=3600, headers=None, payload=None)
+PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  static constexpr const char* kWords[] = {"method", "url", "expires", "headers", "payload"};
+  PyObject* given[5];
+  if (!unpack("presign", kWords, args, nargs, kwnames, given)) return nullptr;
+  return guarded([&]() -> PyObject* {
+    Presigning p;
+    if (!p.prepare(reinterpret_cast<SignerObject*>(self), given[0], given[1], given[2], given[3], given[4])) {
+      return nullptr;
+    }
+    HeaderSignature stages;
+    Text url;
+    if (auto r = presign(*p.state->key, p.state->access_key_id, p.stamp, p.request, stages, url); !r) {
+      return set_signing_error(r.error(), p.headers.views());
+    }
+    return text_object(url.view());
+  });
+}
+
+// _presign_many(method, base_url, keys, expires, headers): a list of URLs, one for each raw key.
+PyObject* signer_presign_many(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  return guarded([&]() -> PyObject* {
+    if (nargs != 5) {
+      PyErr_SetString(PyExc_TypeError, "_presign_many() takes five arguments");
+      return nullptr;
+    }
+    Presigning p;
+    if (!p.prepare(reinterpret_cast<SignerObject*>(self), args[0], args[1], args[3], args[4], nullptr)) {
+      return nullptr;
+    }
+    const py::object fast = py::reinterpret_steal<py::object>(
+        PySequence_Fast(args[2], "keys must be an iterable of str or bytes"));
+    if (!fast) return nullptr;
+    // A list could be changed by another thread while the GIL is released; a tuple keeps every key alive.
+    const py::object keys = py::reinterpret_steal<py::object>(PySequence_Tuple(fast.ptr()));
+    if (!keys) return nullptr;
+    const Py_ssize_t n = PyTuple_GET_SIZE(keys.ptr());
+    std::vector<std::string_view> texts(static_cast<std::size_t>(n));
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      if (!text_of(PyTuple_GET_ITEM(keys.ptr(), i), texts[static_cast<std::size_t>(i)])) return nullptr;
+    }
+    PresignTemplate shared;
+    if (auto r = presign_prepare(*p.state->key, p.state->access_key_id, p.stamp, p.request, shared); !r) {
+      return set_signing_error(r.error(), p.headers.views());
+    }
+    Text urls;
+    std::vector<std::size_t> ends(texts.size());
+    const auto work = [&] {
+      for (std::size_t i = 0; i < texts.size(); i += kPresignBatch) {
+        const std::size_t count = std::min(kPresignBatch, texts.size() - i);
+        presign_batch(*p.state->key, shared, {texts.data() + i, count}, urls, ends.data() + i);
+      }
+    };
+    if (texts.size() > 4) {
+      py::gil_scoped_release release;
+      work();
+    } else {
+      work();
+    }
+    py::object list = py::reinterpret_steal<py::object>(PyList_New(n));
+    if (!list) return nullptr;
+    std::size_t from = 0;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      const std::size_t end = ends[static_cast<std::size_t>(i)];
+      // The URL is ASCII by construction: copying into a compact ASCII str needs no decoding.
+      PyObject* url = PyUnicode_New(static_cast<Py_ssize_t>(end - from), 127);
+      if (url == nullptr) return nullptr;
+      std::memcpy(PyUnicode_1BYTE_DATA(url), urls.data() + from, end - from);
+      PyList_SET_ITEM(list.ptr(), i, url);
+      from = end;
+    }
+    return list.release().ptr();
+  });
+}
+
+// _install(key, access_key_id, token, token_header, valid_from, valid_until, sign_all, add_content_sha256,
+//          sign_token)
+PyObject* signer_install(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
+  return guarded([&]() -> PyObject* {
+    if (nargs != 9) {
+      PyErr_SetString(PyExc_TypeError, "_install() takes nine arguments");
+      return nullptr;
+    }
+    auto state = std::make_shared<State>();
+    state->key = py::handle(args[0]).cast<std::shared_ptr<SigningKey>>();
+    state->access_key_id = text_of(py::handle(args[1]));
+    state->token = py::reinterpret_borrow<py::object>(args[2]);
+    if (!state->token.is_none()) state->token_text = text_of(state->token);
+    state->token_header = py::reinterpret_borrow<py::object>(args[3]);
+    state->token_header_text = text_of(state->token_header);
+    state->valid_from = PyFloat_AsDouble(args[4]);
+    state->valid_until = PyFloat_AsDouble(args[5]);
+    if (PyErr_Occurred() != nullptr) return nullptr;
+    state->selection = PyObject_IsTrue(args[6]) == 1 ? Selection::all : Selection::recommended;
+    state->add_content_sha256 = PyObject_IsTrue(args[7]) == 1;
+    state->sign_token = PyObject_IsTrue(args[8]) == 1;
+    *reinterpret_cast<SignerObject*>(self)->state = std::move(state);
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* signer_set_clock(PyObject* self, PyObject* clock) {
+  auto* object = reinterpret_cast<SignerObject*>(self);
+  PyObject* old = object->clock;
+  object->clock = clock == Py_None ? nullptr : Py_NewRef(clock);
+  Py_XDECREF(old);
+  return Py_NewRef(Py_None);
+}
+
+PyObject* signer_now(PyObject* self, PyObject*) {
+  bool failed = false;
+  const double now = now_of(reinterpret_cast<SignerObject*>(self), failed);
+  return failed ? nullptr : PyFloat_FromDouble(now);
+}
+
+// The key that signs now, for export() to a host that shall not hold the secret.
+PyObject* signer_signing_key(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    auto* object = reinterpret_cast<SignerObject*>(self);
+    bool failed = false;
+    const double now = now_of(object, failed);
+    if (failed) return nullptr;
+    const auto state = state_for(object, now);
+    return state ? py::cast(state->key).release().ptr() : nullptr;
+  });
+}
+
+PyObject* signer_forget(PyObject* self, PyObject*) {
+  reinterpret_cast<SignerObject*>(self)->state->reset();
+  return Py_NewRef(Py_None);
+}
+
+PyObject* signer_new(PyTypeObject* type, PyObject*, PyObject*) {
+  PyObject* self = type->tp_alloc(type, 0);
+  if (self == nullptr) return nullptr;
+  auto* object = reinterpret_cast<SignerObject*>(self);
+  object->clock = nullptr;
+  object->state = new (std::nothrow) std::shared_ptr<const State>();
+  if (object->state == nullptr) {
+    Py_DECREF(self);
+    return PyErr_NoMemory();
+  }
+  return self;
+}
+
+void signer_dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  auto* object = reinterpret_cast<SignerObject*>(self);
+  delete object->state;
+  Py_XDECREF(object->clock);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+int signer_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(reinterpret_cast<SignerObject*>(self)->clock);
+  return 0;
+}
+
+int signer_clear(PyObject* self) {
+  Py_CLEAR(reinterpret_cast<SignerObject*>(self)->clock);
+  return 0;
+}
+
+template <class F>
+PyCFunction as_function(F f) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
+}
+
+PyMethodDef methods[] = {
+    {"sign", as_function(&signer_sign), METH_FASTCALL | METH_KEYWORDS,
+     "sign($self, /, method, url, headers=None, payload=b'')\n--\n\n"
+     "The headers to add to a request so that AWS accepts it."},
+    {"_sign_detailed", as_function(&signer_sign_detailed), METH_FASTCALL | METH_KEYWORDS,
+     "_sign_detailed($self, /, method, url, headers=None, payload=b'')\n--\n\n"
+     "sign() with every stage: (headers, signature, timestamp, canonical request, string to sign, signed "
+     "headers, key)."},
+    {"presign", as_function(&signer_presign), METH_FASTCALL | METH_KEYWORDS,
+     "presign($self, /, method, url, expires=3600, headers=None, payload=None)\n--\n\n"
+     "A URL that carries its own signature."},
+    {"_presign_many", as_function(&signer_presign_many), METH_FASTCALL,
+     "_presign_many(method, base_url, keys, expires, headers)"},
+    {"signing_key", &signer_signing_key, METH_NOARGS,
+     "signing_key($self, /)\n--\n\n"
+     "The key of this moment's day, region and service."},
+    {"_install", as_function(&signer_install), METH_FASTCALL, "Sets what the next requests are signed with."},
+    {"_set_clock", &signer_set_clock, METH_O, "A callable that gives epoch seconds, or None."},
+    {"_now", &signer_now, METH_NOARGS, "Epoch seconds by this signer's clock."},
+    {"_forget", &signer_forget, METH_NOARGS, "Drops the key; it is wiped when no request uses it any more."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(&signer_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(&signer_dealloc)},
+    {Py_tp_traverse, reinterpret_cast<void*>(&signer_traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(&signer_clear)},
+    {Py_tp_methods, methods},
+    {Py_tp_doc, const_cast<char*>("The native half of s3accel.signer.Signer.")},
+    {0, nullptr},
+};
+
+PyType_Spec spec = {"s3accel._core.SignerBase", sizeof(SignerObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
+
+}  // namespace
+
+void bind_signer(py::module_& m) {
+  names.authorization = PyUnicode_InternFromString("Authorization");
+  names.date = PyUnicode_InternFromString("X-Amz-Date");
+  names.sha256 = PyUnicode_InternFromString("X-Amz-Content-Sha256");
+  names.renew = PyUnicode_InternFromString("_renew");
+  names.empty_hash = PyUnicode_InternFromString(std::string(kEmptyHash).c_str());
+  PyObject* type = PyType_FromSpec(&spec);
+  if (type == nullptr) throw py::error_already_set();
+  m.attr("SignerBase") = py::reinterpret_steal<py::object>(type);
+
+  m.def(
+      "set_clock_offset",
+      [](double seconds) {
+        clock_offset.store(static_cast<std::int64_t>(seconds * 1e9), std::memory_order_relaxed);
+      },
+      py::arg("seconds"), py::pos_only(), "Seconds that every signer without a clock of its own adds.");
+  m.def(
+      "clock_offset", [] { return static_cast<double>(clock_offset.load(std::memory_order_relaxed)) * 1e-9; },
+      "What set_clock_offset was given last; 0.0 at first.");
+}
+
+}  // namespace s3accel::bindings

@@ -1,0 +1,171 @@
+// The stages of signing, each a pure function, so that a mismatch is found by stage; and the signing key.
+#include <pybind11/pybind11.h>
+#include <algorithm>
+#include <cmath>
+
+#include <string>
+
+#include "bindings.h"
+#include "buffers.h"
+#include "headers.h"
+#include "s3accel/sigv4.h"
+
+namespace s3accel::bindings {
+
+namespace {
+
+py::str uri_encode_py(py::handle text, bool keep_slash) {
+  Text out;
+  uri_encode(text_of(text), keep_slash, out);
+  return py::str(out.data(), out.size());
+}
+
+py::str canonical_query_py(py::handle raw, bool plus_is_space, bool tolerant) {
+  Text out;
+  QueryOptions options;
+  options.plus = plus_is_space ? Plus::space : Plus::literal;
+  options.escapes = tolerant ? Escapes::tolerant : Escapes::strict;
+  if (auto r = canonical_query(text_of(raw), options, out); !r) throw_signing_error(r.error());
+  return py::str(out.data(), out.size());
+}
+
+py::str canonical_path_py(py::handle path, bool double_encode, bool normalize) {
+  Text out;
+  const PathRule rule = normalize       ? PathRule::normalize_encode
+                        : double_encode ? PathRule::encode
+                                        : PathRule::as_sent;
+  if (auto r = canonical_path(text_of(path), rule, Escapes::strict, out); !r) throw_signing_error(r.error());
+  return py::reinterpret_steal<py::str>(
+      PyUnicode_DecodeUTF8(out.data(), static_cast<Py_ssize_t>(out.size()), "surrogateescape"));
+}
+
+py::tuple canonical_request_py(py::handle method, py::handle target, py::handle headers,
+                               py::handle payload_hash, bool double_encode, bool normalize,
+                               py::object select) {
+  HeaderList list;
+  if (!list.read(headers.ptr(), false)) throw py::error_already_set();
+  const std::string_view whole = text_of(target);
+  const std::size_t question = std::min(whole.find('?'), whole.size());
+  const RequestView view{text_of(method), whole.substr(0, question),
+                         question < whole.size() ? whole.substr(question + 1) : std::string_view(),
+                         list.views(), text_of(payload_hash)};
+  CanonicalOptions options;
+  options.path = normalize       ? PathRule::normalize_encode
+                 : double_encode ? PathRule::encode
+                                 : PathRule::as_sent;
+  std::string names;
+  if (py::isinstance<py::str>(select)) {
+    const std::string word = select.cast<std::string>();
+    if (word != "recommended" && word != "all") {
+      throw py::value_error("select must be 'recommended', 'all' or a list of header names");
+    }
+    options.selection = word == "all" ? Selection::all : Selection::recommended;
+  } else {
+    options.selection = Selection::listed;
+    for (py::handle name : select) {
+      if (!names.empty()) names += ';';
+      names += text_of(name);
+    }
+    options.listed = names;
+  }
+  Text out, signed_headers;
+  const auto r = canonical_request(view, options, out, signed_headers);
+  if (!r && r.error().code != Errc::signed_header_missing) throw_signing_error(r.error(), list.views());
+  return py::make_tuple(to_bytes(out.view()), py::str(signed_headers.data(), signed_headers.size()));
+}
+
+py::bytes string_to_sign_py(py::handle timestamp, py::handle scope, py::handle canonical,
+                            py::handle algorithm) {
+  const BufferView text(canonical);
+  Text out;
+  string_to_sign(text_of(algorithm), text_of(timestamp), text_of(scope), text.text(), out);
+  return to_bytes(out.view());
+}
+
+std::shared_ptr<SigningKey> checked(Result<SigningKey> key) {
+  if (!key) throw_signing_error(key.error());
+  return std::make_shared<SigningKey>(std::move(key.value()));
+}
+
+}  // namespace
+
+void bind_sigv4(py::module_& m) {
+  m.def("uri_encode", &uri_encode_py, py::arg("text"), py::arg("keep_slash") = false,
+        "UriEncode of AWS over UTF-8 bytes: all but A-Z a-z 0-9 - . _ ~ becomes %XX in upper case.");
+  m.def("canonical_query", &canonical_query_py, py::arg("raw"), py::arg("plus_is_space") = false,
+        py::arg("tolerant") = false, "The canonical form of a raw query (without '?').");
+  m.def("canonical_path", &canonical_path_py, py::arg("path"), py::arg("double_encode") = false,
+        py::arg("normalize") = false,
+        "The canonical form of a wire path: as sent (S3), encoded once more, or normalized and encoded.");
+  m.def("canonical_request", &canonical_request_py, py::arg("method"), py::arg("target"), py::arg("headers"),
+        py::arg("payload_hash"), py::arg("double_encode") = false, py::arg("normalize") = false,
+        py::arg("select") = "recommended",
+        "The canonical request as bytes, and the signed header names joined by ';'.");
+  m.def("string_to_sign", &string_to_sign_py, py::arg("timestamp"), py::arg("scope"), py::arg("canonical"),
+        py::arg("algorithm") = "AWS4-HMAC-SHA256", "The string to sign as bytes.");
+  m.def(
+      "timestamp_of",
+      [](double epoch) {
+        const Timestamp t = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(epoch)));
+        return py::str(t.text().data(), t.text().size());
+      },
+      py::arg("epoch"), py::pos_only(), "YYYYMMDD'T'HHMMSS'Z' of seconds since 1970.");
+  m.def(
+      "epoch_of",
+      [](py::handle text) {
+        const auto t = Timestamp::parse(text_of(text));
+        if (!t) throw_signing_error(t.error());
+        return t.value().epoch();
+      },
+      py::arg("timestamp"), py::pos_only(), "Seconds since 1970 of a timestamp.");
+
+  py::class_<SigningKey, std::shared_ptr<SigningKey>>(
+      m, "SigningKey",
+      "A key that signs for one day, one region and one service, in memory that is wiped when it goes.")
+      .def_static(
+          "derive",
+          [](py::handle secret, py::handle date, py::handle region, py::handle service) {
+            return checked(
+                SigningKey::derive(text_of(secret), text_of(date), text_of(region), text_of(service)));
+          },
+          py::arg("secret"), py::arg("date"), py::arg("region"), py::arg("service"))
+      .def_static(
+          "restore",
+          [](py::handle key, py::handle date, py::handle region, py::handle service) {
+            const BufferView raw(key);
+            return checked(
+                SigningKey::restore(raw.bytes(), text_of(date), text_of(region), text_of(service)));
+          },
+          py::arg("key"), py::arg("date"), py::arg("region"), py::arg("service"),
+          "A key from the 32 bytes that export() gave elsewhere.")
+      .def_property_readonly("date", [](const SigningKey& k) { return std::string(k.date()); })
+      .def_property_readonly("region", [](const SigningKey& k) { return std::string(k.region()); })
+      .def_property_readonly("service", [](const SigningKey& k) { return std::string(k.service()); })
+      .def_property_readonly("scope", [](const SigningKey& k) { return std::string(k.scope()); })
+      .def(
+          "sign",
+          [](const SigningKey& k, py::handle data) {
+            char out[64];
+            if (PyUnicode_Check(data.ptr())) {
+              k.sign(text_of(data), out);
+            } else {
+              const BufferView view(data);
+              k.sign(view.text(), out);
+            }
+            return py::str(out, 64);
+          },
+          py::arg("string_to_sign"), py::pos_only(), "64 lower-case hexadecimal digits.")
+      .def(
+          "export", [](const SigningKey& k) { return to_bytes(Bytes(k.raw().data(), 32)); },
+          "The 32 secret bytes, for a host that shall sign this day without the secret. Handle them as one.")
+      .def("__repr__",
+           [](const SigningKey& k) {
+             const std::string scope(k.scope());
+             return "<SigningKey " + scope.substr(0, scope.rfind('/')) + ">";
+           })
+      .def("__reduce_ex__", [](const SigningKey&, int) -> py::object {
+        throw py::type_error("a SigningKey is not pickled; call export() if you mean to hand it on");
+      });
+}
+
+}  // namespace s3accel::bindings

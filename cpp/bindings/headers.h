@@ -1,0 +1,96 @@
+// Headers as Python gives them -> views.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "buffers.h"
+#include "s3accel/canonical.h"
+
+namespace s3accel::bindings {
+
+// Reads None, a dict, another mapping, or an iterable of (name, value) pairs. Views stay valid while this
+// object and the Python object given live and are not changed.
+class HeaderList {
+ public:
+  // `ascii_only` refuses a str with other characters: HTTP libraries send those in different encodings, so
+  // nobody knows which bytes were signed. bytes are taken as they are. False: latin-1, as servers decode.
+  bool read(PyObject* object, bool ascii_only) {
+    if (object == nullptr || object == Py_None) return true;
+    if (PyDict_CheckExact(object)) {
+      PyObject *name, *value;
+      Py_ssize_t at = 0;
+      views_.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(object)) + 8);
+      while (PyDict_Next(object, &at, &name, &value)) {
+        if (!add(name, value, ascii_only)) return false;
+      }
+      return true;
+    }
+    py::object pairs = py::reinterpret_borrow<py::object>(object);
+    if (PyMapping_Check(object) && PyObject_HasAttrString(object, "items")) {
+      pairs = py::reinterpret_steal<py::object>(PyMapping_Items(object));
+      if (!pairs) return false;
+    }
+    keep_ = py::reinterpret_steal<py::object>(
+        PySequence_Fast(pairs.ptr(), "headers must be a mapping or an iterable of (name, value) pairs"));
+    if (!keep_) return false;
+    const Py_ssize_t n = PySequence_Fast_GET_SIZE(keep_.ptr());
+    views_.reserve(static_cast<std::size_t>(n) + 8);
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      PyObject* pair = PySequence_Fast_GET_ITEM(keep_.ptr(), i);
+      if (PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2) {
+        if (!add(PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), ascii_only)) return false;
+      } else {
+        py::object fast =
+            py::reinterpret_steal<py::object>(PySequence_Fast(pair, "a header must be a (name, value) pair"));
+        if (!fast) return false;
+        if (PySequence_Fast_GET_SIZE(fast.ptr()) != 2) {
+          PyErr_SetString(PyExc_ValueError, "a header must be a (name, value) pair");
+          return false;
+        }
+        PyObject* name = PySequence_Fast_GET_ITEM(fast.ptr(), 0);
+        PyObject* value = PySequence_Fast_GET_ITEM(fast.ptr(), 1);
+        owned_.push_back(fast);
+        if (!add(name, value, ascii_only)) return false;
+      }
+    }
+    return true;
+  }
+
+  std::span<const HeaderView> views() const noexcept { return views_; }
+
+ private:
+  bool add(PyObject* name, PyObject* value, bool ascii_only) {
+    HeaderView view;
+    if (!text_of(name, view.name)) return false;
+    if (PyUnicode_Check(value) && !PyUnicode_IS_ASCII(value)) {
+      if (ascii_only) {
+        const py::object type = py::module_::import("s3accel.errors").attr("SigningError");
+        const std::string shown = py::str(py::handle(name));
+        const py::object error = type(
+            "cannot sign: header " + shown +
+                ": the value holds characters beyond ASCII; give it as bytes, exactly as it will be sent",
+            "header " + shown);
+        PyErr_SetObject(type.ptr(), error.ptr());
+        return false;
+      }
+      PyObject* latin1 = PyUnicode_AsLatin1String(value);
+      if (latin1 == nullptr) return false;
+      owned_.push_back(py::reinterpret_steal<py::object>(latin1));
+      view.value = {PyBytes_AS_STRING(latin1), static_cast<std::size_t>(PyBytes_GET_SIZE(latin1))};
+    } else if (!text_of(value, view.value)) {
+      return false;
+    }
+    views_.push_back(view);
+    return true;
+  }
+
+  std::vector<HeaderView> views_;
+  py::object keep_;
+  std::vector<py::object> owned_;
+};
+
+}  // namespace s3accel::bindings

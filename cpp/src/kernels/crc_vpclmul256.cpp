@@ -1,0 +1,184 @@
+// CRCs by carry-less multiplication, 256 bytes a step in eight AVX2 accumulators, for CPUs with VPCLMULQDQ but
+// without AVX-512. The steps are those of crc_vpclmul512.cpp, which explains them, with registers of 32 bytes.
+#include "kernels/kernel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define S3ACCEL_INLINE __attribute__((always_inline)) inline
+
+namespace {
+
+// x^n modulo the polynomial, reflected, with x^0 in bit 63.
+template <int kWidth>
+constexpr std::uint64_t power(std::uint64_t polynomial, int n) {
+  std::uint64_t v = std::uint64_t{1} << (kWidth - 1);
+  for (; n != 0; --n) v = (v >> 1) ^ (v & 1 ? polynomial : 0);
+  return v << (64 - kWidth);
+}
+
+// x^n modulo polynomial * x^(64 - width): only the last step needs this modulus.
+template <int kWidth>
+constexpr std::uint64_t scaled_power(std::uint64_t polynomial, int n) {
+  return power<kWidth>(polynomial, n - (64 - kWidth)) >> (64 - kWidth);
+}
+
+// The quotient of x^128 by the scaled polynomial without its x^0 term, reflected, with x^64 in bit 0.
+constexpr std::uint64_t quotient(std::uint64_t polynomial) {
+  std::uint64_t q = 1, rest = polynomial;  // x^64 goes once, the polynomial below its top power remains
+  for (int bit = 1; bit < 64; ++bit) {
+    if (rest & 1) q |= std::uint64_t{1} << bit;
+    rest = (rest >> 1) ^ (rest & 1 ? polynomial : 0);
+  }
+  return q;
+}
+
+// Constants to fold a 128-bit value over `distance` bits: for its first (low) and its last eight bytes.
+struct Pair {
+  std::uint64_t low, high;
+};
+
+template <int kWidth, std::uint64_t kPolynomial>
+struct Constants {
+  static constexpr Pair over(int distance) {
+    return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
+  }
+  static constexpr Pair k2048 = over(2048), k256 = over(256), k128 = over(128);
+  // In `low` what multiplies the first half in the last fold, in `high` the quotient for Barrett's reduction.
+  static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient(kPolynomial)};
+  static constexpr std::uint64_t modulus = kPolynomial << 1 | 1;
+  static constexpr bool has_constant_term = kWidth == 64;
+};
+
+S3ACCEL_INLINE __m128i set(Pair k) {
+  return _mm_set_epi64x(static_cast<long long>(k.high), static_cast<long long>(k.low));
+}
+S3ACCEL_INLINE __m256i set2(Pair k) { return _mm256_broadcastsi128_si256(set(k)); }
+
+S3ACCEL_INLINE __m128i fold(__m128i a, Pair k, __m128i data) {
+  const __m128i c = set(k);
+  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data), _mm_clmulepi64_si128(a, c, 0x11));
+}
+
+S3ACCEL_INLINE __m256i fold2(__m256i a, __m256i c, __m256i data) {
+  return _mm256_xor_si256(_mm256_xor_si256(_mm256_clmulepi64_epi128(a, c, 0x00), data),
+                          _mm256_clmulepi64_epi128(a, c, 0x11));
+}
+
+S3ACCEL_INLINE __m256i load2(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+S3ACCEL_INLINE __m128i load(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+
+// The CRC register after the 16 bytes in `r`, whatever came before already folded into them.
+template <class K>
+S3ACCEL_INLINE std::uint64_t reduce(__m128i r) {
+  const __m128i k = set(K::last);
+  const __m128i q = _mm_xor_si128(_mm_clmulepi64_si128(r, k, 0x00), _mm_srli_si128(r, 8));
+  const __m128i t = _mm_clmulepi64_si128(q, k, 0x10);
+  const __m128i modulus = _mm_cvtsi64_si128(static_cast<long long>(K::modulus));
+  const __m128i product = _mm_xor_si128(_mm_clmulepi64_si128(t, modulus, 0x00), q);
+  std::uint64_t crc = static_cast<std::uint64_t>(_mm_extract_epi64(product, 1));
+  if constexpr (K::has_constant_term) crc ^= static_cast<std::uint64_t>(_mm_cvtsi128_si64(t));
+  return crc;
+}
+
+// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by n.
+alignas(64) constexpr std::uint8_t kShift[48] = {
+    0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+    0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
+    0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
+
+// Appends the 1..15 bytes at p; at least 16 bytes of the same buffer lie before p.
+S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, Pair k128) {
+  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));       // n bytes, moved to the end
+  const __m128i others = _mm_shuffle_epi8(r, load(kShift + 16 + n));  // 16 - n bytes, moved to the start
+  const __m128i fresh = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
+  // Of the 16 bytes that end the buffer the last n are new.
+  const __m128i keep = _mm_cmplt_epi8(load(kShift + 16 + n), _mm_setzero_si128());
+  return fold(first, k128, _mm_or_si128(others, _mm_and_si128(fresh, keep)));
+}
+
+// Fewer than 16 bytes: put at the end of a register of zeros, which do not change a CRC register of zero.
+template <class K>
+S3ACCEL_INLINE std::uint64_t few_bytes(std::uint64_t crc, const std::uint8_t* p, std::size_t n) {
+  if (n == 0) return crc;
+  std::uint64_t low = 0, high = 0;
+  if (n >= 8) {
+    __builtin_memcpy(&low, p, 8);
+    __builtin_memcpy(&high, p + n - 8, 8);
+    if (n > 8) {
+      high >>= 8 * (16 - n);
+    } else {
+      high = 0;
+    }
+  } else {
+    for (std::size_t i = n; i-- > 0;) low = low << 8 | p[i];
+  }
+  low ^= crc;
+  // Bytes of the register beyond the message only move down.
+  const std::uint64_t beyond = n < 8 ? crc >> (8 * n) : 0;
+  const __m128i r = _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low));
+  return reduce<K>(_mm_shuffle_epi8(r, load(kShift + n))) ^ beyond;
+}
+
+template <class K>
+S3ACCEL_INLINE std::uint64_t update(std::uint64_t crc, const std::uint8_t* p, std::size_t n) {
+  if (n < 16) return few_bytes<K>(crc, p, n);
+  const __m128i start = _mm_cvtsi64_si128(static_cast<long long>(crc));
+  __m128i r;
+  if (n >= 64) {
+    const __m256i k256 = set2(K::k256);
+    __m256i a = _mm256_xor_si256(load2(p), _mm256_zextsi128_si256(start));
+    p += 32, n -= 32;
+    if (n >= 480) {
+      __m256i b = load2(p), c = load2(p + 32), d = load2(p + 64), e = load2(p + 96);
+      __m256i f = load2(p + 128), g = load2(p + 160), h = load2(p + 192);
+      const __m256i k2048 = set2(K::k2048);
+      for (p += 224, n -= 224; n >= 256; p += 256, n -= 256) {
+        a = fold2(a, k2048, load2(p));
+        b = fold2(b, k2048, load2(p + 32));
+        c = fold2(c, k2048, load2(p + 64));
+        d = fold2(d, k2048, load2(p + 96));
+        e = fold2(e, k2048, load2(p + 128));
+        f = fold2(f, k2048, load2(p + 160));
+        g = fold2(g, k2048, load2(p + 192));
+        h = fold2(h, k2048, load2(p + 224));
+      }
+      a = fold2(fold2(fold2(a, k256, b), k256, c), k256, d);
+      a = fold2(fold2(fold2(fold2(a, k256, e), k256, f), k256, g), k256, h);
+    }
+    for (; n >= 32; p += 32, n -= 32) a = fold2(a, k256, load2(p));
+    r = fold(_mm256_castsi256_si128(a), K::k128, _mm256_extracti128_si256(a, 1));
+  } else {
+    r = _mm_xor_si128(load(p), start);
+    p += 16, n -= 16;
+  }
+  for (; n >= 16; p += 16, n -= 16) r = fold(r, K::k128, load(p));
+  if (n != 0) r = append(r, p, n, K::k128);
+  crc = reduce<K>(r);
+  _mm256_zeroupper();
+  return crc;
+}
+
+using Crc32 = Constants<32, 0xEDB88320u>;
+using Crc32c = Constants<32, 0x82F63B78u>;
+using Crc64nvme = Constants<64, 0x9A6C9329AC4BC9B5ull>;
+
+std::uint32_t crc32(std::uint32_t crc, const std::uint8_t* p, std::size_t n) {
+  return static_cast<std::uint32_t>(update<Crc32>(crc, p, n));
+}
+std::uint32_t crc32c(std::uint32_t crc, const std::uint8_t* p, std::size_t n) {
+  return static_cast<std::uint32_t>(update<Crc32c>(crc, p, n));
+}
+std::uint64_t crc64nvme(std::uint64_t crc, const std::uint8_t* p, std::size_t n) {
+  return update<Crc64nvme>(crc, p, n);
+}
+
+}  // namespace
+
+namespace s3accel::kernel {
+const CrcKernel kCrcVpclmul256 = {
+    "vpclmul256", "vpclmulqdq, avx2", kSsse3 | kSse41 | kPclmul | kVpclmul | kAvx | kAvx2, crc32, crc32c, crc64nvme,
+};
+}  // namespace s3accel::kernel
+
+#endif

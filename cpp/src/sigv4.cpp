@@ -1,0 +1,314 @@
+#include "s3accel/sigv4.h"
+
+#include <algorithm>
+
+#include "s3accel/sha256.h"
+#include "signing_input.h"
+#include "small_vector.h"
+
+namespace s3accel {
+
+namespace {
+
+constexpr std::string_view kTerminal = "aws4_request";
+
+// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, and back.
+// Source: H. Hinnant, "chrono-compatible low-level date algorithms".
+std::int64_t days_from_civil(std::int64_t y, unsigned m, unsigned d) noexcept {
+  y -= m <= 2;
+  const std::int64_t era = (y >= 0 ? y : y - 399) / 400;
+  const auto yoe = static_cast<unsigned>(y - era * 400);
+  const unsigned doy = (153 * (m > 2 ? m - 3 : m + 9) + 2) / 5 + d - 1;
+  const unsigned doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+  return era * 146097 + static_cast<std::int64_t>(doe) - 719468;
+}
+
+void put2(char* p, unsigned v) noexcept {
+  p[0] = static_cast<char>('0' + v / 10 % 10);
+  p[1] = static_cast<char>('0' + v % 10);
+}
+
+int number(std::string_view digits) noexcept {
+  int v = 0;
+  for (char c : digits) {
+    if (c < '0' || c > '9') return -1;
+    v = v * 10 + (c - '0');
+  }
+  return v;
+}
+
+bool visible(std::string_view text) noexcept {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+}
+
+bool valid_scope_part(std::string_view text) noexcept {
+  return !text.empty() && text.size() <= 128 && visible(text) && text.find_first_of("/,;=") == text.npos;
+}
+
+char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+bool equal_ignoring_case(std::string_view a, std::string_view lower_b) noexcept {
+  return a.size() == lower_b.size() &&
+         std::equal(a.begin(), a.end(), lower_b.begin(), [](char x, char y) { return lower(x) == y; });
+}
+
+// The headers that the signer sets itself. Two of them in one request would be refused by the server, or
+// worse, be accepted with the wrong one.
+bool reserved(std::string_view name) noexcept {
+  return equal_ignoring_case(name, "authorization") || equal_ignoring_case(name, "x-amz-date") ||
+         equal_ignoring_case(name, "x-amz-content-sha256") ||
+         equal_ignoring_case(name, "x-amz-security-token") ||
+         equal_ignoring_case(name, "x-amz-s3session-token") || equal_ignoring_case(name, "x-amz-region-set");
+}
+
+}  // namespace
+
+bool valid_method(std::string_view method) noexcept {
+  return !method.empty() && method.size() <= 32 && std::all_of(method.begin(), method.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
+Error in_url(Error error, std::size_t query_offset) noexcept {
+  if (error.code == Errc::bad_percent_escape || error.code == Errc::raw_plus_in_query) {
+    error.offset += query_offset;
+  }
+  return error;
+}
+
+Result<void> take_headers(std::span<const HeaderView> given, std::string_view host, bool allow_sha256,
+                          SmallVector<HeaderView, 48>& out) {
+  bool has_host = false;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const HeaderView& header = given[i];
+    if (reserved(header.name) &&
+        !(allow_sha256 && equal_ignoring_case(header.name, "x-amz-content-sha256"))) {
+      return {Errc::reserved_header, i};
+    }
+    if (header.value.find_first_of(std::string_view("\r\n\0", 3)) != header.value.npos) {
+      return {Errc::bad_header_value, i};
+    }
+    has_host = has_host || equal_ignoring_case(header.name, "host");
+    out.push_back(header);
+  }
+  if (!has_host) out.push_back({"host", host});
+  return {};
+}
+
+Result<Timestamp> Timestamp::parse(std::string_view text) noexcept {
+  if (text.size() != 16 || text[8] != 'T' || text[15] != 'Z') return Errc::bad_timestamp;
+  if (!valid_date(text.substr(0, 8))) return Errc::bad_timestamp;
+  const int h = number(text.substr(9, 2)), m = number(text.substr(11, 2)), s = number(text.substr(13, 2));
+  if (h < 0 || h > 23 || m < 0 || m > 59 || s < 0 || s > 60) return {Errc::bad_timestamp, 9};
+  Timestamp t;
+  std::copy(text.begin(), text.end(), t.text_.begin());
+  return t;
+}
+
+Timestamp Timestamp::from_epoch(std::int64_t seconds) noexcept {
+  std::int64_t days = seconds / 86400, rest = seconds % 86400;
+  if (rest < 0) {
+    rest += 86400;
+    --days;
+  }
+  const std::int64_t z = days + 719468;
+  const std::int64_t era = (z >= 0 ? z : z - 146096) / 146097;
+  const auto doe = static_cast<unsigned>(z - era * 146097);
+  const unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+  const unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+  const unsigned mp = (5 * doy + 2) / 153;
+  const unsigned d = doy - (153 * mp + 2) / 5 + 1;
+  const unsigned m = mp < 10 ? mp + 3 : mp - 9;
+  const auto y = static_cast<unsigned>(static_cast<std::int64_t>(yoe) + era * 400 + (m <= 2));
+  const auto r = static_cast<unsigned>(rest);
+  Timestamp t;
+  char* p = t.text_.data();
+  put2(p, y / 100);
+  put2(p + 2, y % 100);
+  put2(p + 4, m);
+  put2(p + 6, d);
+  p[8] = 'T';
+  put2(p + 9, r / 3600);
+  put2(p + 11, r / 60 % 60);
+  put2(p + 13, r % 60);
+  p[15] = 'Z';
+  return t;
+}
+
+std::int64_t Timestamp::epoch() const noexcept {
+  const auto part = [this](std::size_t at, std::size_t n) { return number(text().substr(at, n)); };
+  return days_from_civil(part(0, 4), static_cast<unsigned>(part(4, 2)), static_cast<unsigned>(part(6, 2))) *
+             86400 +
+         part(9, 2) * 3600 + part(11, 2) * 60 + part(13, 2);
+}
+
+bool valid_date(std::string_view date) noexcept {
+  if (date.size() != 8) return false;
+  const int y = number(date.substr(0, 4)), m = number(date.substr(4, 2)), d = number(date.substr(6, 2));
+  if (y < 1 || m < 1 || m > 12 || d < 1) return false;
+  constexpr int kDays[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+  const bool leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
+  return d <= kDays[m - 1] + (m == 2 && leap);
+}
+
+bool is_s3_service(std::string_view service) noexcept {
+  return service == "s3" || service == "s3express" || service == "s3-outposts" ||
+         service == "s3-object-lambda";
+}
+
+PathRule signing_path_rule(std::string_view service) noexcept {
+  return is_s3_service(service) ? PathRule::as_sent : PathRule::normalize_encode;
+}
+
+bool valid_payload_hash(std::string_view value) noexcept {
+  if (value.size() == 64 &&
+      std::all_of(value.begin(), value.end(), [](char c) { return hex_digit(c) >= 0; })) {
+    return true;
+  }
+  return value == kUnsignedPayload || value == kStreamingSigned || value == kStreamingSignedTrailer ||
+         value == kStreamingUnsignedTrailer || value == kStreamingEcdsa || value == kStreamingEcdsaTrailer;
+}
+
+Result<SigningKey> SigningKey::derive(std::string_view secret, std::string_view date, std::string_view region,
+                                      std::string_view service) {
+  // White space at an end is what pasting leaves behind; AWS's keys never have it, and the server's answer
+  // to it would be a bare SignatureDoesNotMatch.
+  if (secret.empty() || secret.size() > 512 || !visible(secret)) return Errc::bad_secret;
+  constexpr std::string_view kPrefix = "AWS4";
+  SecretArray<4 + 512> first;
+  std::copy(kPrefix.begin(), kPrefix.end(), first.data());
+  std::copy(secret.begin(), secret.end(), first.data() + kPrefix.size());
+  SecretArray<32> key;
+  hmac_sha256({first.data(), kPrefix.size() + secret.size()}, as_bytes(date), key.data());
+  hmac_sha256({key.data(), 32}, as_bytes(region), key.data());
+  hmac_sha256({key.data(), 32}, as_bytes(service), key.data());
+  hmac_sha256({key.data(), 32}, as_bytes(kTerminal), key.data());
+  return restore({key.data(), 32}, date, region, service);
+}
+
+Result<SigningKey> SigningKey::restore(Bytes key, std::string_view date, std::string_view region,
+                                       std::string_view service) {
+  if (key.size() != 32) return Errc::bad_secret;
+  if (!valid_date(date)) return {Errc::bad_scope, 0};
+  if (!valid_scope_part(region)) return {Errc::bad_scope, 1};
+  if (!valid_scope_part(service)) return {Errc::bad_scope, 2};
+  SigningKey k;
+  k.hmac_ = HmacSha256Key(key);
+  std::copy(key.begin(), key.end(), k.raw_.data());
+  k.scope_.reserve(8 + region.size() + service.size() + kTerminal.size() + 3);
+  k.scope_.append(date).append("/").append(region).append("/").append(service).append("/");
+  k.scope_.append(kTerminal);
+  k.region_size_ = region.size();
+  return k;
+}
+
+std::string_view SigningKey::service() const noexcept {
+  const std::size_t from = 9 + region_size_ + 1;
+  return scope().substr(from, scope_.size() - from - 1 - kTerminal.size());
+}
+
+void SigningKey::sign(std::string_view string_to_sign, char out[64]) const noexcept {
+  std::uint8_t mac[32];
+  hmac_.sign(as_bytes(string_to_sign), mac);
+  hex_encode(mac, out);
+}
+
+void string_to_sign(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
+                    std::string_view canonical_request, Text& out) {
+  std::uint8_t digest[32];
+  sha256(as_bytes(canonical_request), digest);
+  out.append(algorithm);
+  out.push('\n');
+  out.append(timestamp);
+  out.push('\n');
+  out.append(scope);
+  out.push('\n');
+  hex_encode(digest, out.grow(64));
+}
+
+Result<UrlParts> split_url(std::string_view url, Text& host_text) {
+  for (std::size_t i = 0; i < url.size(); ++i) {
+    // Space, controls and non-ASCII bytes cannot stand in a request target; whatever layer encoded them
+    // after signing would break the signature.
+    if (url[i] <= ' ' || static_cast<unsigned char>(url[i]) >= 0x7f) return {Errc::bad_url, i};
+  }
+  UrlParts parts;
+  std::size_t at = url.find("://");
+  if (at == url.npos || at == 0) return {Errc::bad_url, 0};
+  parts.scheme = url.substr(0, at);
+  at += 3;
+  const std::size_t end = std::min(url.find_first_of("/?#", at), url.size());
+  std::string_view authority = url.substr(at, end - at);
+  if (const std::size_t user = authority.rfind('@'); user != authority.npos) {
+    authority.remove_prefix(user + 1);
+  }
+  // The port is what follows the last colon that does not stand inside an IPv6 literal's brackets.
+  std::string_view host = authority, port;
+  const std::size_t bracket = authority.rfind(']');
+  const std::size_t colon = authority.rfind(':');
+  if (colon != authority.npos && (bracket == authority.npos || colon > bracket)) {
+    host = authority.substr(0, colon);
+    port = authority.substr(colon + 1);
+    if (number(port) < 0 || port.size() > 5) return {Errc::bad_url, at};
+  }
+  if (host.empty()) return {Errc::missing_host, at};
+  for (char c : host) host_text.push(lower(c));
+  const std::string_view default_port = equal_ignoring_case(parts.scheme, "https")  ? "443"
+                                        : equal_ignoring_case(parts.scheme, "http") ? "80"
+                                                                                    : "";
+  if (!port.empty() && port != default_port) {
+    host_text.push(':');
+    host_text.append(port);
+  }
+  const std::size_t fragment = std::min(url.find('#', end), url.size());
+  const std::string_view target = url.substr(end, fragment - end);
+  const std::size_t question = std::min(target.find('?'), target.size());
+  parts.path = target.substr(0, question);
+  parts.path_offset = end;
+  if (question < target.size()) parts.query = target.substr(question + 1);
+  parts.query_offset = end + question + 1;
+  return parts;
+}
+
+Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+                          const SignRequest& request, HeaderSignature& out) {
+  if (!valid_method(request.method)) return Errc::bad_method;
+  if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
+  Text host;
+  auto url = split_url(request.url, host);
+  if (!url) return url.error();
+  const UrlParts& parts = url.value();
+
+  SmallVector<HeaderView, 48> headers;
+  if (auto r = take_headers(request.headers, host.view(), false, headers); !r) return r;
+  if (request.add_content_sha256) headers.push_back({"x-amz-content-sha256", request.payload_hash});
+  headers.push_back({"x-amz-date", now.text()});
+  if (!request.session_token.empty()) headers.push_back({request.token_header, request.session_token});
+
+  const RequestView view{request.method, parts.path, parts.query,
+                         std::span<const HeaderView>(headers.begin(), headers.size()), request.payload_hash};
+  CanonicalOptions options;
+  options.path = signing_path_rule(key.service());
+  options.query.plus = Plus::refuse;
+  options.selection = request.selection;
+  if (auto r = canonical_request(view, options, out.canonical, out.signed_headers); !r) {
+    return in_url(r.error(), parts.query_offset);
+  }
+  string_to_sign(kAlgorithm, now.text(), key.scope(), out.canonical.view(), out.to_sign);
+  key.sign(out.to_sign.view(), out.signature);
+
+  Text& a = out.authorization;
+  a.append("AWS4-HMAC-SHA256 Credential=");
+  a.append(access_key_id);
+  a.push('/');
+  a.append(key.scope());
+  a.append(", SignedHeaders=");
+  a.append(out.signed_headers.view());
+  a.append(", Signature=");
+  a.append({out.signature, 64});
+  return {};
+}
+
+}  // namespace s3accel

@@ -1,0 +1,183 @@
+#include "s3accel/uri.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "s3accel/bytes.h"
+#include "small_vector.h"
+
+namespace s3accel {
+
+namespace {
+
+constexpr std::array<bool, 256> make_unreserved() {
+  std::array<bool, 256> table{};
+  for (int c = '0'; c <= '9'; ++c) table[c] = true;
+  for (int c = 'A'; c <= 'Z'; ++c) table[c] = true;
+  for (int c = 'a'; c <= 'z'; ++c) table[c] = true;
+  table['-'] = table['.'] = table['_'] = table['~'] = true;
+  return table;
+}
+
+constexpr std::array<bool, 256> kUnreserved = make_unreserved();
+constexpr char kUpperHex[] = "0123456789ABCDEF";
+
+inline bool unreserved(char c) noexcept {
+  return kUnreserved[static_cast<unsigned char>(c)];
+}
+
+inline void push_encoded(unsigned char byte, bool keep_slash, Text& out) {
+  if (kUnreserved[byte] || (keep_slash && byte == '/')) {
+    out.push(static_cast<char>(byte));
+    return;
+  }
+  char* p = out.grow(3);
+  p[0] = '%';
+  p[1] = kUpperHex[byte >> 4];
+  p[2] = kUpperHex[byte & 15];
+}
+
+// Decodes and encodes again in one go, byte by byte: the canonical form of a component that is already on
+// the wire. `base` is where `in` starts in the caller's text, for the error's offset.
+Result<void> reencode(std::string_view in, bool keep_slash, Escapes escapes, Plus plus, std::size_t base,
+                      Text& out) {
+  std::size_t i = 0;
+  while (i < in.size()) {
+    // Runs of unreserved characters are by far the most common input; they are copied whole.
+    std::size_t run = i;
+    while (run < in.size() && (unreserved(in[run]) || (keep_slash && in[run] == '/'))) ++run;
+    out.append(in.substr(i, run - i));
+    if (run == in.size()) break;
+    i = run;
+    auto byte = static_cast<unsigned char>(in[i]);
+    if (byte == '%') {
+      const int hi = i + 2 < in.size() ? hex_digit(in[i + 1]) : -1;
+      const int lo = hi >= 0 ? hex_digit(in[i + 2]) : -1;
+      if (lo >= 0) {
+        byte = static_cast<unsigned char>(hi << 4 | lo);
+        i += 2;
+      } else if (escapes == Escapes::strict) {
+        return {Errc::bad_percent_escape, base + i};
+      }
+    } else if (byte == '+') {
+      if (plus == Plus::refuse) return {Errc::raw_plus_in_query, base + i};
+      if (plus == Plus::space) byte = ' ';
+    }
+    push_encoded(byte, keep_slash, out);
+    ++i;
+  }
+  return {};
+}
+
+// RFC 3986 dot-segment removal as AWS does it for services other than S3: empty segments vanish too, '..'
+// above the root is ignored, and one trailing slash stays if the input ended in '/' and something is left.
+void normalize(std::string_view path, Text& out) {
+  SmallVector<std::string_view, 32> kept;
+  std::size_t i = 0;
+  while (i <= path.size()) {
+    std::size_t end = path.find('/', i);
+    if (end == std::string_view::npos) end = path.size();
+    const std::string_view segment = path.substr(i, end - i);
+    if (segment == "..") {
+      if (!kept.empty()) kept.pop_back();
+    } else if (!segment.empty() && segment != ".") {
+      kept.push_back(segment);
+    }
+    i = end + 1;
+  }
+  for (std::string_view segment : kept) {
+    out.push('/');
+    out.append(segment);
+  }
+  if (kept.empty() || path.back() == '/') out.push('/');
+}
+
+struct Pair {
+  std::size_t name, name_size, value, value_size;  // offsets into the scratch text
+};
+
+}  // namespace
+
+void uri_encode(std::string_view in, bool keep_slash, Text& out) {
+  std::size_t i = 0;
+  while (i < in.size()) {
+    std::size_t run = i;
+    while (run < in.size() && (unreserved(in[run]) || (keep_slash && in[run] == '/'))) ++run;
+    out.append(in.substr(i, run - i));
+    if (run == in.size()) return;
+    push_encoded(static_cast<unsigned char>(in[run]), keep_slash, out);
+    i = run + 1;
+  }
+}
+
+Result<void> canonical_query(std::string_view raw, const QueryOptions& options, Text& out) {
+  if (raw.empty()) return {};
+  Text scratch;
+  SmallVector<Pair, 32> pairs;
+  for (std::size_t i = 0; i <= raw.size();) {
+    std::size_t end = raw.find('&', i);
+    if (end == std::string_view::npos) end = raw.size();
+    const std::string_view segment = raw.substr(i, end - i);
+    if (!segment.empty()) {
+      const std::size_t eq = std::min(segment.find('='), segment.size());
+      Pair pair{scratch.size(), 0, 0, 0};
+      if (auto r = reencode(segment.substr(0, eq), false, options.escapes, options.plus, i, scratch); !r) {
+        return r;
+      }
+      pair.name_size = scratch.size() - pair.name;
+      pair.value = scratch.size();
+      if (eq < segment.size()) {
+        if (auto r =
+                reencode(segment.substr(eq + 1), false, options.escapes, options.plus, i + eq + 1, scratch);
+            !r) {
+          return r;
+        }
+      }
+      pair.value_size = scratch.size() - pair.value;
+      if (options.skip.empty() || scratch.view(pair.name, pair.name_size) != options.skip) {
+        pairs.push_back(pair);
+      }
+    }
+    i = end + 1;
+  }
+  auto less = [&scratch](const Pair& a, const Pair& b) {
+    // Pairs are compared, not joined text: '-' and '.' sort before '='.
+    const auto an = scratch.view(a.name, a.name_size), bn = scratch.view(b.name, b.name_size);
+    if (const int c = an.compare(bn); c != 0) return c < 0;
+    return scratch.view(a.value, a.value_size) < scratch.view(b.value, b.value_size);
+  };
+  std::sort(pairs.begin(), pairs.end(), less);
+  bool first = true;
+  for (const Pair& pair : pairs) {
+    if (!first) out.push('&');
+    first = false;
+    out.append(scratch.view(pair.name, pair.name_size));
+    out.push('=');
+    out.append(scratch.view(pair.value, pair.value_size));
+  }
+  return {};
+}
+
+Result<void> canonical_path(std::string_view wire, PathRule rule, Escapes escapes, Text& out) {
+  if (wire.empty()) wire = "/";
+  switch (rule) {
+    case PathRule::as_sent:
+      out.append(wire);
+      return {};
+    case PathRule::decode_encode:
+      return reencode(wire, true, escapes, Plus::literal, 0, out);
+    case PathRule::encode:
+      uri_encode(wire, true, out);
+      return {};
+    case PathRule::normalize_encode: {
+      Text normal;
+      normalize(wire, normal);
+      uri_encode(normal.view(), true, out);
+      return {};
+    }
+  }
+  return {};
+}
+
+}  // namespace s3accel

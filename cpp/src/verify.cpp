@@ -1,0 +1,339 @@
+#include "s3accel/verify.h"
+
+#include <algorithm>
+
+#include "s3accel/secret.h"
+#include "small_vector.h"
+
+namespace s3accel {
+
+namespace {
+
+constexpr std::string_view kHmacScheme = "AWS4-HMAC-SHA256";
+
+char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+bool same_name(std::string_view a, std::string_view lower_b) noexcept {
+  return a.size() == lower_b.size() &&
+         std::equal(a.begin(), a.end(), lower_b.begin(), [](char x, char y) { return lower(x) == y; });
+}
+
+bool starts_with_name(std::string_view a, std::string_view lower_prefix) noexcept {
+  return a.size() >= lower_prefix.size() && same_name(a.substr(0, lower_prefix.size()), lower_prefix);
+}
+
+std::string_view trim(std::string_view s) noexcept {
+  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
+  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
+  return s;
+}
+
+const HeaderView* find_header(std::span<const HeaderView> headers, std::string_view lower_name) noexcept {
+  for (const HeaderView& header : headers) {
+    if (same_name(header.name, lower_name)) return &header;
+  }
+  return nullptr;
+}
+
+bool listed(std::string_view list, std::string_view name) noexcept {
+  while (!list.empty()) {
+    const std::size_t end = std::min(list.find(';'), list.size());
+    const std::string_view entry = list.substr(0, end);
+    if (same_name(name, entry)) return true;
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+  return false;
+}
+
+struct Target {
+  std::string_view path, query;
+};
+
+Target split_target(std::string_view target) noexcept {
+  // A proxy may send the absolute form; only its path is signed.
+  if (const std::size_t scheme = target.find("://"); scheme != target.npos && target.front() != '/') {
+    const std::size_t slash = target.find_first_of("/?", scheme + 3);
+    target = slash == target.npos ? std::string_view("/") : target.substr(slash);
+  }
+  target = target.substr(0, std::min(target.find('#'), target.size()));
+  const std::size_t question = std::min(target.find('?'), target.size());
+  return {target.substr(0, question),
+          question < target.size() ? target.substr(question + 1) : std::string_view()};
+}
+
+// Percent-decodes one query value; a raw '+' is a space, as servers that decode forms read it.
+std::string decode(std::string_view in) {
+  std::string out;
+  out.reserve(in.size());
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    const int hi = in[i] == '%' && i + 2 < in.size() ? hex_digit(in[i + 1]) : -1;
+    const int lo = hi >= 0 ? hex_digit(in[i + 2]) : -1;
+    if (lo >= 0) {
+      out.push_back(static_cast<char>(hi << 4 | lo));
+      i += 2;
+    } else {
+      out.push_back(in[i] == '+' ? ' ' : in[i]);
+    }
+  }
+  return out;
+}
+
+// The value of a query parameter; false if it is not there. The first one counts.
+bool query_value(std::string_view query, std::string_view name, std::string& out) {
+  for (std::size_t i = 0; i <= query.size();) {
+    const std::size_t end = std::min(query.find('&', i), query.size());
+    const std::string_view segment = query.substr(i, end - i);
+    const std::size_t eq = std::min(segment.find('='), segment.size());
+    if (decode(segment.substr(0, eq)) == name) {
+      out = eq < segment.size() ? decode(segment.substr(eq + 1)) : std::string();
+      return true;
+    }
+    i = end + 1;
+  }
+  return false;
+}
+
+bool all_digits(std::string_view s) noexcept {
+  return !s.empty() && std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// "AKID/20260101/us-east-1/s3/aws4_request" into its five parts.
+Result<void> parse_credential(std::string_view text, const VerifyPolicy& policy, ParsedAuth& out) {
+  out.credential = text;
+  std::string_view parts[5];
+  std::size_t n = 0;
+  std::string_view rest = text;
+  for (;;) {
+    const std::size_t slash = std::min(rest.find('/'), rest.size());
+    if (n == 5) return Errc::credential_malformed;
+    parts[n++] = rest.substr(0, slash);
+    if (slash == rest.size()) break;
+    rest.remove_prefix(slash + 1);
+  }
+  if (n != 5 || parts[0].empty() || parts[0].size() > 256) return Errc::credential_malformed;
+  out.access_key_id = parts[0];
+  out.date = parts[1];
+  out.region = parts[2];
+  out.service = parts[3];
+  out.scope = text.substr(parts[0].size() + 1);
+  if (!valid_date(parts[1])) {
+    out.detail = parts[1];
+    return Errc::credential_bad_date;
+  }
+  if (parts[4] != "aws4_request") {
+    out.detail = parts[4];
+    return Errc::credential_wrong_terminal;
+  }
+  if (parts[3] != policy.service) {
+    out.detail = parts[3];
+    return Errc::credential_wrong_service;
+  }
+  if (parts[2].empty() || (!policy.region.empty() && parts[2] != policy.region)) {
+    out.detail = parts[2];
+    return Errc::credential_wrong_region;
+  }
+  return {};
+}
+
+Result<void> parse_authorization(std::string_view value, std::string_view& credential, ParsedAuth& out) {
+  value = trim(value);
+  if (value.substr(0, 4) == "AWS ") return Errc::auth_unsupported_v2;
+  const std::size_t space = std::min(value.find(' '), value.size());
+  if (value.substr(0, space) != kHmacScheme) {
+    out.detail = value.substr(0, std::min<std::size_t>(space, 64));
+    return Errc::auth_unknown_type;
+  }
+  std::string_view rest = value.substr(std::min(space + 1, value.size()));
+  bool have_credential = false, have_headers = false, have_signature = false;
+  while (!rest.empty()) {
+    const std::size_t comma = std::min(rest.find(','), rest.size());
+    const std::string_view part = trim(rest.substr(0, comma));
+    rest.remove_prefix(std::min(comma + 1, rest.size()));
+    const std::size_t eq = part.find('=');
+    if (eq == part.npos) return Errc::auth_malformed;
+    const std::string_view name = part.substr(0, eq), text = part.substr(eq + 1);
+    bool& seen = name == "Credential"      ? have_credential
+                 : name == "SignedHeaders" ? have_headers
+                                           : have_signature;
+    if (seen || (&seen == &have_signature && name != "Signature")) {
+      out.detail = name.substr(0, 64);
+      return Errc::auth_malformed;
+    }
+    seen = true;
+    if (&seen == &have_credential) credential = text;
+    if (&seen == &have_headers) out.signed_headers = text;
+    if (&seen == &have_signature) out.signature = text;
+  }
+  if (!have_credential || !have_headers || !have_signature) {
+    out.detail = !have_credential ? "Credential" : !have_headers ? "SignedHeaders" : "Signature";
+    return Errc::auth_malformed;
+  }
+  return {};
+}
+
+Result<void> parse_header_auth(const ReceivedRequest& request, const HeaderView& authorization,
+                               const VerifyPolicy& policy, ParsedAuth& out) {
+  out.mechanism = Mechanism::header;
+  std::string_view credential;
+  if (auto r = parse_authorization(authorization.value, credential, out); !r) return r;
+  if (auto r = parse_credential(credential, policy, out); !r) return r;
+
+  const HeaderView* date = find_header(request.headers, "x-amz-date");
+  if (date == nullptr) date = find_header(request.headers, "date");
+  const auto stamp = Timestamp::parse(date == nullptr ? std::string_view() : trim(date->value));
+  if (!stamp) return Errc::date_missing;
+  out.timestamp = stamp.value().text();
+  if (stamp.value().date() != out.date) return Errc::credential_date_mismatch;
+  const std::int64_t skew = policy.now - stamp.value().epoch();
+  if (skew > policy.max_skew || skew < -policy.max_skew) return Errc::time_skewed;
+  return {};
+}
+
+Result<void> parse_query_auth(std::string_view query, const VerifyPolicy& policy, ParsedAuth& out) {
+  out.mechanism = Mechanism::query;
+  std::string algorithm, credential, date, expires;
+  const std::pair<std::string_view, std::string*> wanted[] = {
+      {"X-Amz-Algorithm", &algorithm},
+      {"X-Amz-Credential", &credential},
+      {"X-Amz-Signature", &out.signature},
+      {"X-Amz-Date", &date},
+      {"X-Amz-SignedHeaders", &out.signed_headers},
+      {"X-Amz-Expires", &expires},
+  };
+  for (const auto& [name, value] : wanted) {
+    if (!query_value(query, name, *value)) {
+      out.detail = name;
+      return Errc::auth_malformed;
+    }
+  }
+  if (algorithm != kHmacScheme) {
+    out.detail = algorithm.substr(0, 64);
+    return Errc::auth_unknown_type;
+  }
+  if (auto r = parse_credential(credential, policy, out); !r) return r;
+  const auto stamp = Timestamp::parse(date);
+  if (!stamp) return Errc::date_missing;
+  out.timestamp = stamp.value().text();
+  if (stamp.value().date() != out.date) return Errc::credential_date_mismatch;
+
+  const bool negative = !expires.empty() && expires[0] == '-';
+  if (!all_digits(std::string_view(expires).substr(negative ? 1 : 0))) return Errc::expires_not_a_number;
+  if (negative) return Errc::expires_negative;
+  for (char c : expires) {
+    out.expires = out.expires * 10 + (c - '0');
+    if (out.expires > 604800) return Errc::expires_too_large;
+  }
+  if (policy.now > stamp.value().epoch() + out.expires) return Errc::request_expired;
+  // A presigned request may start late by its own rule, but not early by more than clocks may differ.
+  if (policy.now + policy.max_skew < stamp.value().epoch()) return Errc::request_not_yet_valid;
+  return {};
+}
+
+// Steps 5 and 6. Their faults are deferred, so this returns nothing.
+void judge_headers(const ReceivedRequest& request, std::string_view query, ParsedAuth& out) {
+  const HeaderView* sha = find_header(request.headers, "x-amz-content-sha256");
+  const bool s3 = is_s3_service(out.service);
+  if (sha != nullptr && (out.mechanism == Mechanism::header || listed(out.signed_headers, sha->name))) {
+    out.payload_hash = trim(sha->value);
+  } else if (std::string text;
+             out.mechanism == Mechanism::query && (query_value(query, "X-Amz-Content-Sha256", text) ||
+                                                   query_value(query, "x-amz-content-sha256", text))) {
+    out.payload_hash = text;
+  } else if (out.mechanism == Mechanism::query && s3) {
+    out.payload_hash = kUnsignedPayload;
+  } else if (s3) {
+    out.deferred = {Errc::content_sha256_missing, 0};
+    return;
+  } else {
+    out.payload_hash = request.body_hash.empty() ? kEmptyHash : request.body_hash;
+  }
+  if (!valid_payload_hash(out.payload_hash)) {
+    out.detail = out.payload_hash.substr(0, 256);
+    out.deferred = {Errc::content_sha256_invalid, 0};
+    return;
+  }
+
+  std::string missing;
+  const auto miss = [&missing](std::string_view name) {
+    if (!missing.empty()) missing += ", ";
+    for (char c : name) missing += lower(c);
+  };
+  if (!listed(out.signed_headers, "host")) miss("host");
+  for (const HeaderView& header : request.headers) {
+    if (starts_with_name(header.name, "x-amz-") && !same_name(header.name, "x-amz-content-sha256") &&
+        !listed(out.signed_headers, header.name)) {
+      miss(header.name);
+    }
+  }
+  if (!missing.empty()) {
+    out.detail = missing;
+    out.deferred = {Errc::header_not_signed, 0};
+  }
+}
+
+}  // namespace
+
+Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& policy, ParsedAuth& out) {
+  std::size_t bytes = 0;
+  for (const HeaderView& header : request.headers) bytes += header.name.size() + header.value.size();
+  if (request.target.size() > kMaxTargetLength || request.headers.size() > kMaxHeaders ||
+      bytes > kMaxHeaderBytes) {
+    return Errc::too_long;
+  }
+  const Target target = split_target(request.target);
+  const HeaderView* authorization = find_header(request.headers, "authorization");
+  std::string ignored;
+  bool in_query = false;
+  for (std::string_view name : {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"}) {
+    in_query = in_query || (!target.query.empty() && query_value(target.query, name, ignored));
+  }
+  if (authorization != nullptr && in_query) return Errc::auth_two_mechanisms;
+  Result<void> result;
+  if (authorization != nullptr) {
+    result = parse_header_auth(request, *authorization, policy, out);
+  } else if (in_query) {
+    result = parse_query_auth(target.query, policy, out);
+  } else if (!target.query.empty() && query_value(target.query, "AWSAccessKeyId", ignored)) {
+    return Errc::auth_unsupported_v2;
+  } else {
+    return Errc::auth_missing;
+  }
+  if (!result) return result;
+
+  const HeaderView* token = find_header(request.headers, "x-amz-security-token");
+  if (token == nullptr) token = find_header(request.headers, "x-amz-s3session-token");
+  if (token != nullptr) {
+    out.session_token = trim(token->value);
+  } else if (!query_value(target.query, "X-Amz-Security-Token", out.session_token)) {
+    query_value(target.query, "X-Amz-S3session-Token", out.session_token);
+  }
+  judge_headers(request, target.query, out);
+  return {};
+}
+
+Result<void> check_signature(const ReceivedRequest& request, const ParsedAuth& auth, const SigningKey& key,
+                             Text& canonical, Text& to_sign) {
+  const Target target = split_target(request.target);
+  CanonicalOptions options;
+  options.path = is_s3_service(auth.service) ? PathRule::decode_encode : PathRule::normalize_encode;
+  options.query = {Escapes::tolerant, Plus::space, "X-Amz-Signature"};
+  options.selection = Selection::listed;
+  options.listed = auth.signed_headers;
+  // The payload hash stands in the canonical request as it was sent: upper-case digits are signed as such.
+  const RequestView view{request.method, target.path, target.query, request.headers, auth.payload_hash};
+  Text names;
+  const Result<void> built = canonical_request(view, options, canonical, names);
+  if (!built && built.error().code != Errc::signed_header_missing) return built;
+  string_to_sign(kAlgorithm, auth.timestamp, auth.scope, canonical.view(), to_sign);
+  char expected[64];
+  key.sign(to_sign.view(), expected);
+  const bool equal = equal_constant_time(auth.signature, {expected, 64});
+  secure_wipe(expected, sizeof expected);
+  if (!built) return built;
+  if (!equal || key.scope() != auth.scope) return Errc::signature_mismatch;
+  return {};
+}
+
+}  // namespace s3accel

@@ -1,0 +1,43 @@
+"""Native AWS SigV4 signing for Python, and a thin transfer layer for S3 Transfer Acceleration.
+
+The signing floor is here (`Signer`, `Verifier`, `Credentials`); uploads are in `s3accel.transfer`, which needs
+the extra ``transfer``; an endpoint for tests is in `s3accel.local`, which needs the extra ``local``.
+"""
+
+try:
+    from . import _core
+except ImportError as error:
+    hint = (
+        "The compiled core of s3accel could not be loaded. From a source tree, build it with "
+        "`pip install .` (it needs a C++20 compiler); CMake and ninja come with the build."
+    )
+    error.args = (f"{error.args[0] if error.args else error}\n{hint}", *error.args[1:])
+    raise
+
+from . import errors
+from ._core import SigningKey, kernels, uri_encode
+from .clock import Clock
+from .credentials import Credentials, EnvironmentProvider, RefreshingProvider, StaticProvider
+from .errors import S3AccelError
+from .signer import Signer
+from .streaming import SignedStream
+from .verify import Verifier
+
+__version__: str = _core.__version__
+
+__all__ = [
+    "Clock",
+    "Credentials",
+    "EnvironmentProvider",
+    "RefreshingProvider",
+    "S3AccelError",
+    "SignedStream",
+    "Signer",
+    "SigningKey",
+    "StaticProvider",
+    "Verifier",
+    "__version__",
+    "errors",
+    "kernels",
+    "uri_encode",
+]

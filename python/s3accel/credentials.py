@@ -1,0 +1,263 @@
+"""Credentials that do not print, and where they come from."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, Protocol, runtime_checkable
+
+from .errors import CredentialsError
+
+__all__ = [
+    "BotocoreProvider",
+    "ChainProvider",
+    "Credentials",
+    "EnvironmentProvider",
+    "Provider",
+    "RefreshingProvider",
+    "StaticProvider",
+    "default_provider",
+]
+
+#: Credentials are renewed this many seconds before they expire, so that a request signed now still arrives
+#: with a living token. botocore's advisory refresh is 15 minutes, its mandatory one 10.
+REFRESH_BEFORE = 300.0
+
+
+class Credentials:
+    """One access key. Immutable; the secret shows in no repr, log or pickle.
+
+    Args:
+        access_key_id: up to 128 visible ASCII characters without ``/``.
+        secret_access_key: as AWS gave it; white space at an end is refused, it is always a pasting error.
+        session_token: for temporary credentials.
+        expires_at: epoch seconds after which the token is dead, or None.
+
+    Raises:
+        CredentialsError: an empty or malformed part; the message never holds its value.
+
+    Python strings cannot be wiped: the secret lives in memory as long as this object does. A `Signer` keeps
+    only the key of one day; see `s3accel.signer.SigningKey` for hosts that should not hold the secret at all.
+    """
+
+    __slots__ = ("_access_key_id", "_expires_at", "_secret", "_session_token")
+
+    def __init__(
+        self,
+        access_key_id: str,
+        secret_access_key: str,
+        session_token: str | None = None,
+        expires_at: float | None = None,
+    ) -> None:
+        _check("access key id", access_key_id, forbidden="/,")
+        _check("secret access key", secret_access_key)
+        if session_token is not None:
+            _check("session token", session_token)
+        self._access_key_id = access_key_id
+        self._secret = secret_access_key
+        self._session_token = session_token
+        self._expires_at = expires_at
+
+    @property
+    def access_key_id(self) -> str:
+        return self._access_key_id
+
+    @property
+    def secret_access_key(self) -> str:
+        return self._secret
+
+    @property
+    def session_token(self) -> str | None:
+        return self._session_token
+
+    @property
+    def expires_at(self) -> float | None:
+        return self._expires_at
+
+    def expired(self, now: float, margin: float = 0.0) -> bool:
+        """True if they are dead at ``now + margin`` (epoch seconds)."""
+        return self._expires_at is not None and now + margin >= self._expires_at
+
+    def __repr__(self) -> str:
+        token = ", session token" if self._session_token else ""
+        until = "" if self._expires_at is None else f", expires at {self._expires_at:.0f}"
+        return f"<Credentials {self._access_key_id}{token}{until}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Credentials):
+            return NotImplemented
+        return (self._access_key_id, self._secret, self._session_token) == (
+            other._access_key_id,
+            other._secret,
+            other._session_token,
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._access_key_id)
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError("Credentials are not pickled; let each process load its own")
+
+    def __copy__(self) -> Credentials:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Credentials:
+        return self
+
+
+def _check(what: str, value: object, forbidden: str = "") -> None:
+    # The value itself must not reach the message: it may be a secret in the wrong place.
+    if not isinstance(value, str):
+        raise CredentialsError(f"the {what} must be a str, not {type(value).__name__}")
+    if not value:
+        raise CredentialsError(f"the {what} is empty")
+    if value != value.strip():
+        raise CredentialsError(f"the {what} has white space at an end, probably pasted along: strip it")
+    if any(not "!" <= c <= "~" for c in value) or any(c in value for c in forbidden):
+        raise CredentialsError(f"the {what} holds a character that no AWS key has")
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """Anything that gives credentials when asked."""
+
+    def load(self) -> Credentials:
+        """Current credentials. Raises CredentialsError if there are none."""
+        ...
+
+
+class StaticProvider:
+    """Always the same credentials."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def load(self) -> Credentials:
+        return self._credentials
+
+    def __repr__(self) -> str:
+        return f"<StaticProvider {self._credentials!r}>"
+
+
+class EnvironmentProvider:
+    """``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and ``AWS_SESSION_TOKEN``, read at each load."""
+
+    def load(self) -> Credentials:
+        access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        if not access or not secret:
+            missing = "AWS_ACCESS_KEY_ID" if not access else "AWS_SECRET_ACCESS_KEY"
+            raise CredentialsError(f"{missing} is not set in the environment")
+        return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+    def __repr__(self) -> str:
+        return "<EnvironmentProvider>"
+
+
+class BotocoreProvider:
+    """botocore's own chain: profiles, SSO, assumed roles, container and instance metadata (extra ``boto``).
+
+    Args:
+        profile: a profile of ``~/.aws/config``; None for the default one.
+
+    botocore refreshes the credentials itself; each load takes what it has now, frozen.
+    """
+
+    def __init__(self, profile: str | None = None) -> None:
+        self._profile = profile
+        self._source: Any = None
+        self._lock = threading.Lock()
+
+    def load(self) -> Credentials:
+        with self._lock:
+            if self._source is None:
+                try:
+                    from botocore.session import Session
+                except ImportError:
+                    raise CredentialsError(
+                        "botocore is not installed: pip install 's3accel[boto]', or give Credentials"
+                    ) from None
+                self._source = Session(profile=self._profile).get_credentials()
+            if self._source is None:
+                raise CredentialsError("botocore's chain found no credentials")
+            frozen = self._source.get_frozen_credentials()
+            expiry = getattr(self._source, "_expiry_time", None)
+        expires_at = None if expiry is None else float(expiry.timestamp())
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None, expires_at)
+
+    def __repr__(self) -> str:
+        return f"<BotocoreProvider profile={self._profile!r}>"
+
+
+class ChainProvider:
+    """The first of several providers that has credentials."""
+
+    def __init__(self, providers: Iterable[Provider]) -> None:
+        self._providers = tuple(providers)
+
+    def load(self) -> Credentials:
+        reasons = []
+        for provider in self._providers:
+            try:
+                return provider.load()
+            except CredentialsError as error:
+                reasons.append(f"{provider!r}: {error}")
+        raise CredentialsError("no credentials found; tried " + "; ".join(reasons))
+
+    def __repr__(self) -> str:
+        return f"<ChainProvider of {len(self._providers)}>"
+
+
+class RefreshingProvider:
+    """Credentials that a function fetches, renewed before they expire, one fetch at a time.
+
+    Args:
+        fetch: gives new Credentials with ``expires_at``; called without a lock held by anybody else.
+        before: seconds before expiry at which a new fetch is made.
+        clock: epoch seconds.
+
+    While one thread fetches, others go on with what is still alive, and wait only if nothing is. A fetch that
+    fails while the old credentials live is retried at the next load.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[], Credentials],
+        *,
+        before: float = REFRESH_BEFORE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._fetch = fetch
+        self._before = before
+        self._clock = clock
+        self._current: Credentials | None = None
+        self._fetching = threading.Lock()
+
+    def load(self) -> Credentials:
+        current = self._current
+        if current is not None and not current.expired(self._clock(), self._before):
+            return current
+        alive = current is not None and not current.expired(self._clock())
+        if not self._fetching.acquire(blocking=not alive):
+            return current  # type: ignore[return-value]  # alive, so it is there
+        try:
+            current = self._current
+            if current is not None and not current.expired(self._clock(), self._before):
+                return current  # somebody else fetched while this thread waited
+            try:
+                self._current = self._fetch()
+            except CredentialsError:
+                if current is None or current.expired(self._clock()):
+                    raise
+            return self._current  # type: ignore[return-value]
+        finally:
+            self._fetching.release()
+
+    def __repr__(self) -> str:
+        return f"<RefreshingProvider {self._current!r}>"
+
+
+def default_provider() -> Provider:
+    """The environment, then botocore's chain."""
+    return ChainProvider([EnvironmentProvider(), BotocoreProvider()])

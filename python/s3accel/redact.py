@@ -1,0 +1,61 @@
+"""The one list of what must never be shown, and the functions that take it out.
+
+Signatures and presigned queries count as secrets: whoever holds one can act with it until it expires.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+__all__ = ["SECRET_HEADERS", "SECRET_QUERY", "redact_headers", "redact_text", "redact_url"]
+
+HIDDEN = "[hidden]"
+
+#: Header names (lower case) whose values are never shown.
+SECRET_HEADERS = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-amz-copy-source-server-side-encryption-customer-key",
+        "x-amz-s3session-token",
+        "x-amz-security-token",
+        "x-amz-server-side-encryption-customer-key",
+    }
+)
+
+#: Query parameter names (lower case) whose values are never shown.
+SECRET_QUERY = frozenset(
+    {"x-amz-credential", "x-amz-s3session-token", "x-amz-security-token", "x-amz-signature", "signature"}
+)
+
+_QUERY_PAIR = re.compile(
+    r"(?i)\b(" + "|".join(re.escape(name) for name in sorted(SECRET_QUERY)) + r")=([^&\s\"'<>]+)"
+)
+_HEADER_LINE = re.compile(
+    r"(?im)\b("
+    + "|".join(re.escape(name) for name in sorted(SECRET_HEADERS))
+    + r")([\"']?\s*[:=]\s*)([^\r\n]+)"
+)
+_SIGNATURE = re.compile(r"(?i)\b(signature=)[0-9a-f]{64,144}")
+
+
+def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same headers with the values of secret ones hidden; order and duplicates kept."""
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    return [(name, HIDDEN if name.lower() in SECRET_HEADERS else value) for name, value in items]
+
+
+def redact_url(url: str) -> str:
+    """The URL with the values of secret query parameters hidden and any user info removed."""
+    url = re.sub(r"(?i)^([a-z][a-z0-9+.-]*://)[^/?#@]*@", r"\1", url)
+    return _QUERY_PAIR.sub(rf"\1={HIDDEN}", url)
+
+
+def redact_text(text: str) -> str:
+    """Free text (a log line, an error body) with what looks like a secret hidden."""
+    text = _HEADER_LINE.sub(rf"\1\2{HIDDEN}", text)
+    text = _QUERY_PAIR.sub(rf"\1={HIDDEN}", text)
+    return _SIGNATURE.sub(rf"\1{HIDDEN}", text)
