@@ -8,11 +8,9 @@ Source: S3 User Guide, "Checking object integrity in Amazon S3".
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import binascii
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from . import _core
 from .errors import ConfigError
@@ -20,8 +18,7 @@ from .errors import ConfigError
 __all__ = ["ALGORITHMS", "Algorithm", "Checksum", "by_header", "combine", "composite", "lookup", "new"]
 
 
-@dataclass(frozen=True)
-class Algorithm:
+class Algorithm(NamedTuple):
     """One algorithm.
 
     Attributes:
@@ -122,6 +119,8 @@ def new(name: str) -> Checksum:
     if name == "sha256":
         return _core.Sha256()
     if name in ("sha1", "sha512", "md5"):
+        import hashlib  # here: it loads OpenSSL, which signing does not need
+
         return hashlib.new(name, usedforsecurity=False)
     try:
         import xxhash
@@ -135,7 +134,7 @@ def new(name: str) -> Checksum:
 
 def encode(digest: bytes) -> str:
     """The header's value of a digest."""
-    return base64.b64encode(digest).decode("ascii")
+    return binascii.b2a_base64(digest, newline=False).decode("ascii")
 
 
 def combine(name: str, a: bytes, b: bytes, len_b: int) -> bytes:

@@ -6,16 +6,21 @@ learned from one answer serves every signer of the process that uses the system 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from email.utils import parsedate_to_datetime
+from typing import Any
 
 from . import _core
 
 __all__ = ["Clock", "parse_http_date", "system_clock"]
 
-_log = logging.getLogger(__name__)
+
+def _warn(message: str, *args: Any) -> None:
+    # Imported here: logging alone would cost a third of what `import s3accel` may take, and it is needed once.
+    import logging
+
+    logging.getLogger(__name__).warning(message, *args)
+
 
 #: An offset below this is not worth correcting: S3 allows 900 s, and a `Date` header is only to the second.
 LEARN_ABOVE = 60.0
@@ -58,12 +63,12 @@ class Clock:
             raw = time.time() if self._source is None else float(self._source())
             offset = server_epoch - raw
             if abs(offset) > MAX_OFFSET:
-                _log.warning("a server's clock is %.0f s from ours: not believed", offset)
+                _warn("a server's clock is %.0f s from ours: not believed", offset)
                 return False
             if abs(offset - self._offset) < LEARN_ABOVE:
                 return False
             self._set(0.0 if abs(offset) < LEARN_ABOVE else offset)
-            _log.warning("clock offset set to %+.0f s after a server's answer", self._offset)
+            _warn("clock offset set to %+.0f s after a server's answer", self._offset)
             return True
 
     def reset(self) -> None:
@@ -91,6 +96,8 @@ system_clock = _SystemClock()
 
 def parse_http_date(text: str) -> float | None:
     """Epoch seconds of an HTTP ``Date`` header or an ISO 8601 time, or None if it is neither."""
+    from email.utils import parsedate_to_datetime  # here: it imports half of the email package
+
     text = text.strip()
     try:
         return parsedate_to_datetime(text).timestamp()

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .redact import HIDDEN, redact_text
+
 __all__ = [
     "AccelerationUnavailable",
     "AccessDenied",
@@ -48,6 +50,21 @@ __all__ = [
     "UploadError",
     "VerificationError",
 ]
+
+
+class _Hidden:
+    """Keeps a value out of reprs, ``vars()`` and pickles."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: dict[str, str]) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __reduce__(self) -> tuple[type[_Hidden], tuple[dict[str, str]]]:
+        return (_Hidden, ({},))
 
 
 class S3AccelError(Exception):
@@ -159,7 +176,7 @@ class S3Error(S3AccelError):
         status: HTTP status. An error inside a 200 answer keeps 200 here.
         message: S3's text.
         request_id, host_id: what AWS support asks for.
-        extra: further elements of the error body, by name.
+        extra: further elements of the error body, by name, with session tokens hidden.
         operation, bucket, key: what was tried, on what.
     """
 
@@ -181,11 +198,21 @@ class S3Error(S3AccelError):
         self.message = message
         self.request_id = request_id
         self.host_id = host_id
-        self.extra: dict[str, str] = dict(extra or {})
+        # S3 sends the canonical request back, session token included: shown redacted, kept whole for explain().
+        self._received = _Hidden(dict(extra or {}))
+        self.extra: dict[str, str] = {
+            name: HIDDEN if name.endswith("Bytes") else redact_text(value)
+            for name, value in (extra or {}).items()
+        }
         self.operation = operation
         self.bucket = bucket
         self.key = key
         super().__init__(self._describe())
+
+    @property
+    def received(self) -> dict[str, str]:
+        """The further elements exactly as S3 sent them. They may hold a session token: do not print them."""
+        return self._received.value
 
     def _describe(self) -> str:
         where = f"s3://{self.bucket}/{self.key}" if self.bucket else ""

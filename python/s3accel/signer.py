@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timezone
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -102,7 +101,7 @@ class Signer(_core.SignerBase):
             if credentials.expired(now):
                 raise CredentialsError(f"{credentials!r} are expired")
             day = now // _DAY * _DAY
-            date = datetime.fromtimestamp(day, timezone.utc).strftime("%Y%m%d")
+            date = _core.timestamp_of(day)[:8]
             key = SigningKey.derive(credentials.secret_access_key, date, self._region, self._service)
             until = day + _DAY
             if credentials.expires_at is not None:

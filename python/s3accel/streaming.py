@@ -57,27 +57,7 @@ class SignedStream:
         else:
             payload = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
-        given = list(headers.items() if isinstance(headers, Mapping) else headers or ())
-        extra = {"X-Amz-Decoded-Content-Length": str(decoded_length)}
-        coding = "aws-chunked"
-        for name, value in given:
-            lower = name.lower()
-            if lower == "content-encoding" and value:
-                text = value if isinstance(value, str) else value.decode("ascii")
-                # S3 strips the token wherever it stands; a second one would be stored with the object.
-                named = "aws-chunked" in [token.strip().lower() for token in text.split(",")]
-                coding = text if named else f"{text},aws-chunked"
-            elif lower in (
-                "content-length",
-                "transfer-encoding",
-                "x-amz-trailer",
-                "x-amz-decoded-content-length",
-            ):
-                raise ConfigError(f"the stream sets {name} itself; take it out of the request's headers")
-        extra["Content-Encoding"] = coding
-        if algorithm is not None:
-            extra["X-Amz-Trailer"] = algorithm.header
-        kept = [(name, value) for name, value in given if name.lower() != "content-encoding"]
+        kept, extra = stream_headers(headers, decoded_length, algorithm)
         added, seed, timestamp, _, _, _, key = signer._sign_detailed(
             method, url, [*kept, *extra.items()], payload
         )
@@ -87,14 +67,13 @@ class SignedStream:
         self.decoded_length = decoded_length
         self.chunk_size = chunk_size
         self.checksum_header = None if algorithm is None else algorithm.header
-        self._running = None if algorithm is None or algorithm.native else checksums.new(algorithm.name)
+        in_core = algorithm is None or algorithm.native or algorithm.name == "sha256"
+        self._running = None if in_core or algorithm is None else checksums.new(algorithm.name)
         self._algorithm = algorithm
         self._value: str | None = None
         self._open: list[memoryview] | None = None
-        self._max_chunks = max(1, GROUP_BYTES // chunk_size)
-        if self._max_chunks > 1:
-            # A multiple of four fills the lanes of the widest kernels that need few messages.
-            self._max_chunks = max(4, self._max_chunks // 4 * 4)
+        # Four chunks fill the lanes of the kernels that need few messages; 16 MiB is the most a group may hold.
+        self._max_chunks = max(1, min(max(4, GROUP_BYTES // chunk_size // 4 * 4), MAX_CHUNK_SIZE // chunk_size))
         self._encoder = _core.ChunkEncoder(
             key if signed else None,
             timestamp,
@@ -146,9 +125,41 @@ class SignedStream:
                 trailer = checksums.encode(self._running.digest())
         self._open = None
         frames = self._encoder.seal(trailer)
-        if self._encoder.finished and self._algorithm is not None:
-            self._value = trailer if trailer is not None else checksums.encode(self._encoder.checksum())
+        if self._encoder.finished:
+            self._note_checksum(trailer)
         return frames
+
+    def pieces(self, data: Any) -> Iterator[bytes | memoryview]:
+        """The encoded body of a contiguous buffer without copying it: headers, and views of `data` between.
+
+        Args:
+            data: bytes-like, exactly `decoded_length` bytes; must not change until the last piece is sent.
+
+        The pieces are ready for ``socket.sendmsg`` or ``writelines``; joined they are what `frames` gives.
+
+        Raises:
+            ConfigError: the buffer does not have the announced length.
+        """
+        view = memoryview(data).cast("B")
+        if len(view) != self.decoded_length:
+            raise ConfigError(f"the buffer has {len(view)} bytes, {self.decoded_length} were announced")
+        at = 0
+        while True:
+            group = view[at : at + self._max_chunks * self.chunk_size]
+            at += len(group)
+            trailer = None
+            if self._running is not None:
+                self._running.update(group)
+                if at == len(view):
+                    trailer = checksums.encode(self._running.digest())
+            yield from self._encoder.seal_apart(group, self._max_chunks, trailer)
+            if self._encoder.finished:
+                self._note_checksum(trailer)
+                return
+
+    def _note_checksum(self, trailer: str | None) -> None:
+        if self._algorithm is not None:
+            self._value = trailer if trailer is not None else checksums.encode(self._encoder.checksum())
 
     def frames(self, readinto: Callable[[memoryview], int | None]) -> Iterator[bytes]:
         """Whole frames, read from ``readinto(view) -> bytes read``.
@@ -176,6 +187,40 @@ class SignedStream:
         return (
             f"<SignedStream {self.decoded_length} bytes as {self.encoded_length}, {encoder.remaining} left>"
         )
+
+
+def stream_headers(
+    headers: Mapping[str, Any] | Iterable[tuple[str, Any]] | None,
+    decoded_length: int,
+    algorithm: checksums.Algorithm | None,
+) -> tuple[list[tuple[str, Any]], dict[str, str]]:
+    """The caller's headers that go out as they are, and those that say what the stream is.
+
+    Raises:
+        ConfigError: the caller's headers hold one that the stream sets itself.
+    """
+    given = list(headers.items() if isinstance(headers, Mapping) else headers or ())
+    extra = {"X-Amz-Decoded-Content-Length": str(decoded_length)}
+    coding = "aws-chunked"
+    for name, value in given:
+        lower = name.lower()
+        if lower == "content-encoding" and value:
+            text = value if isinstance(value, str) else value.decode("ascii")
+            # S3 strips the token wherever it stands; a second one would be stored with the object.
+            named = "aws-chunked" in [token.strip().lower() for token in text.split(",")]
+            coding = text if named else f"{text},aws-chunked"
+        elif lower in (
+            "content-length",
+            "transfer-encoding",
+            "x-amz-trailer",
+            "x-amz-decoded-content-length",
+        ):
+            raise ConfigError(f"the stream sets {name} itself; take it out of the request's headers")
+    extra["Content-Encoding"] = coding
+    if algorithm is not None:
+        extra["X-Amz-Trailer"] = algorithm.header
+    kept = [(name, value) for name, value in given if name.lower() != "content-encoding"]
+    return kept, extra
 
 
 def encoded_length(
