@@ -1,0 +1,166 @@
+"""Exit codes, and what an exception means in them. README.md and `--help` show the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import IntEnum
+
+from s3accel.errors import (
+    AccelerationUnavailable,
+    ChecksumMismatch,
+    ConfigError,
+    CredentialsError,
+    EndpointError,
+    S3Error,
+    SigningError,
+    SourceError,
+    TlsError,
+    TransportError,
+    UploadError,
+)
+from s3accel.redact import redact_text
+
+__all__ = ["TABLE", "Exit", "cause_of", "concerns_every_object", "exit_of", "overall", "remedy_of", "text_of"]
+
+
+class Exit(IntEnum):
+    """What the command ends with."""
+
+    DONE = 0
+    SOME_FAILED = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    NETWORK = 4
+    REFUSED = 5
+    SOURCE = 6
+    INTERNAL = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+#: Code and meaning, in the words of the documentation.
+TABLE: tuple[tuple[Exit, str], ...] = (
+    (Exit.DONE, "everything was done"),
+    (Exit.SOME_FAILED, "some objects failed and others did not, or they failed for different reasons"),
+    (Exit.USAGE, "wrong arguments or configuration; nothing was sent"),
+    (Exit.CREDENTIALS, "no credentials, or S3 does not accept them"),
+    (Exit.NETWORK, "no usable answer: name lookup, connection, TLS, time-out"),
+    (Exit.REFUSED, "S3 refused, or stored something else than what was sent"),
+    (Exit.SOURCE, "what was to be sent could not be read, or changed meanwhile"),
+    (Exit.INTERNAL, "a fault in s3accel itself"),
+    (Exit.INTERRUPTED, "interrupted (Ctrl-C)"),
+    (Exit.TERMINATED, "ended by SIGTERM"),
+)
+
+#: S3's ways to say that the key, the token or the secret is not good.
+_BAD_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+    }
+)
+#: Refusals of the bucket or of the account: the next object would be refused alike.
+_OF_THE_BUCKET = frozenset(
+    {
+        "AccountProblem",
+        "AllAccessDisabled",
+        "AuthorizationHeaderMalformed",
+        "InvalidBucketName",
+        "NoSuchBucket",
+        "NotSignedUp",
+        "PermanentRedirect",
+        "RequestTimeTooSkewed",
+    }
+)
+
+_REMEDIES = {
+    "AccessDenied": "check that the key's policy allows s3:PutObject and s3:AbortMultipartUpload there",
+    "AuthorizationHeaderMalformed": "give the bucket's own region with --region",
+    "ExpiredToken": "fetch new temporary credentials",
+    "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the profile: S3 does not know this key",
+    "NoSuchBucket": "check the bucket's name and --region",
+    "PermanentRedirect": "give the bucket's own region with --region",
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "SignatureDoesNotMatch": "check the secret access key (white space, a cut end, another key's secret); s3accel explain says more",
+    "SlowDown": "try again later, or with a smaller --concurrency",
+}
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The error that an UploadError reports: the last one of the upload; other errors are themselves."""
+    while isinstance(error, UploadError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def exit_of(error: BaseException) -> Exit:
+    """The exit code for one error on its own."""
+    error = cause_of(error)
+    if isinstance(error, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    if isinstance(error, CredentialsError):
+        return Exit.CREDENTIALS
+    if isinstance(error, S3Error):
+        return Exit.CREDENTIALS if error.code in _BAD_CREDENTIALS else Exit.REFUSED
+    if isinstance(error, TransportError):
+        return Exit.NETWORK
+    if isinstance(error, ChecksumMismatch):
+        return Exit.REFUSED
+    if isinstance(error, (SourceError, OSError)):
+        return Exit.SOURCE
+    if isinstance(error, (ConfigError, SigningError)):
+        return Exit.USAGE
+    return Exit.INTERNAL
+
+
+def overall(failures: Collection[Exit], done: int) -> Exit:
+    """The exit code of a run: `failures` of the objects that failed, and how many did not."""
+    if not failures:
+        return Exit.DONE
+    kinds = set(failures)
+    return Exit.SOME_FAILED if done or len(kinds) > 1 else kinds.pop()
+
+
+def concerns_every_object(error: BaseException) -> bool:
+    """True if the next object of the same run would fail alike, so that trying it only costs time."""
+    error = cause_of(error)
+    if isinstance(error, (AccelerationUnavailable, CredentialsError, EndpointError, TlsError)):
+        return True
+    return isinstance(error, S3Error) and error.code in _BAD_CREDENTIALS | _OF_THE_BUCKET
+
+
+def text_of(error: BaseException) -> str:
+    """One line about an error, without secrets."""
+    text = redact_text(str(error)).replace("\n", " ").strip()
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        name = f": {error.filename!r}" if error.filename else ""
+        return f"{error.strerror}{name}"
+    if exit_of(error) is Exit.INTERNAL:
+        return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text or type(error).__name__
+
+
+def remedy_of(error: BaseException) -> str:
+    """What to do, one sentence, or "" if there is nothing to say that the error does not say itself."""
+    cause = cause_of(error)
+    if isinstance(cause, EndpointError):
+        return ""  # its text ends in the remedy
+    if isinstance(cause, AccelerationUnavailable):
+        return "turn acceleration on for the bucket, or upload with --no-accelerate"
+    if isinstance(cause, S3Error):
+        return _REMEDIES.get(cause.code, "")
+    if isinstance(cause, TlsError):
+        return "check the host's certificate, this machine's clock and --ca-file"
+    if isinstance(cause, TransportError):
+        return "check the network (name lookup, proxy, firewall) and run the same command again"
+    if isinstance(cause, CredentialsError):
+        return (
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile (with pip install 's3accel[boto]')"
+        )
+    return ""

@@ -1,0 +1,141 @@
+"""How one job ended, and how a run ended: every job has exactly one outcome."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .exits import Exit, cause_of, exit_of, remedy_of, text_of
+from .jobs import Job
+
+if TYPE_CHECKING:
+    from s3accel.transfer import UploadResult
+
+__all__ = ["Outcome", "Summary"]
+
+UPLOADED, FAILED, INTERRUPTED, NOT_STARTED = "uploaded", "failed", "interrupted", "not started"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job ended.
+
+    Attributes:
+        status: ``"uploaded"``, ``"failed"``, ``"interrupted"`` (it was under way) or ``"not started"``.
+        result: of an upload.
+        error: why not, else None.
+    """
+
+    job: Job
+    bucket: str
+    status: str
+    result: UploadResult | None = None
+    error: BaseException | None = None
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.job.key}"
+
+    @property
+    def exit(self) -> Exit:
+        return Exit.DONE if self.error is None else exit_of(self.error)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `--json` prints: names and values that are stable between versions, no secrets."""
+        found: dict[str, Any] = {
+            "event": "object",
+            "status": self.status,
+            "source": self.job.source,
+            "bucket": self.bucket,
+            "key": self.job.key,
+        }
+        if self.result is not None:
+            result = self.result
+            found |= {
+                "size": result.size,
+                "etag": result.etag,
+                "version_id": result.version_id,
+                "checksum": result.checksum,
+                "checksum_algorithm": result.checksum_algorithm,
+                "parts": result.parts,
+                "payload": result.payload_mode,
+                "host": result.host,
+                "endpoint": result.kind,
+                "address": result.connection.address,
+                "tls_version": result.connection.tls_version,
+                "cipher": result.connection.cipher,
+                "attempts": result.attempts,
+                "seconds": round(result.seconds, 6),
+            }
+        if self.error is not None:
+            found["error"] = error_dict(self.error)
+        return found
+
+
+def error_dict(error: BaseException) -> dict[str, Any]:
+    """An error for machines: its class, its text, and what S3 said, as far as it said something."""
+    cause = cause_of(error)
+    found: dict[str, Any] = {
+        "type": type(cause).__name__,
+        "message": text_of(error),
+        "remedy": remedy_of(error),
+        "exit_code": int(exit_of(error)),
+    }
+    for name in ("code", "status", "request_id", "host", "phase"):
+        value = getattr(cause, name, None)
+        if value not in (None, ""):
+            found[name] = value
+    for name in ("part", "attempts", "upload_id", "aborted"):
+        value = getattr(error, name, None)
+        if value is not None:
+            found[name] = value
+    return found
+
+
+@dataclass
+class Summary:
+    """Counts of a run while it runs, and what it came to.
+
+    Attributes:
+        abandoned: uploads that were still under way when nobody waited any longer.
+    """
+
+    seconds: float = 0.0
+    uploaded_bytes: int = 0
+    skipped: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    failures: list[Exit] = field(default_factory=list)
+    abandoned: int = 0
+    connections: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, outcome: Outcome) -> None:
+        self.statuses[outcome.status] += 1
+        if outcome.result is not None:
+            self.uploaded_bytes += outcome.result.size
+            connection = outcome.result.connection
+            if connection.tls_version:
+                self.connections.add((connection.tls_version, connection.cipher or ""))
+        elif outcome.status == FAILED:
+            self.failures.append(outcome.exit)
+
+    @property
+    def uploaded(self) -> int:
+        return self.statuses[UPLOADED]
+
+    @property
+    def unfinished(self) -> int:
+        return self.statuses[INTERRUPTED] + self.statuses[NOT_STARTED]
+
+    def as_dict(self, exit_code: int) -> dict[str, Any]:
+        return {
+            "event": "summary",
+            "uploaded": self.uploaded,
+            "failed": self.statuses[FAILED],
+            "interrupted": self.statuses[INTERRUPTED],
+            "not_started": self.statuses[NOT_STARTED],
+            "skipped": self.skipped,
+            "bytes": self.uploaded_bytes,
+            "seconds": round(self.seconds, 6),
+            "exit_code": int(exit_code),
+        }
