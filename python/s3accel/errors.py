@@ -253,6 +253,7 @@ class UploadError(S3AccelError):
         part: the part number that failed, or None.
         attempts: how often that part or object was tried.
         upload_id: the multipart upload, or None.
+        history: why each earlier attempt failed, oldest first.
         aborted: True if the multipart upload was aborted and nothing is left behind, False if the abort
             failed and parts may be stored (and billed), None if there was no multipart upload.
     """
@@ -267,6 +268,7 @@ class UploadError(S3AccelError):
         attempts: int = 1,
         upload_id: str | None = None,
         aborted: bool | None = None,
+        history: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.bucket = bucket
@@ -275,3 +277,4 @@ class UploadError(S3AccelError):
         self.attempts = attempts
         self.upload_id = upload_id
         self.aborted = aborted
+        self.history = history

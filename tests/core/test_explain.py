@@ -5,15 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from s3accel.credentials import Credentials
-from s3accel.errors import ConfigError, S3Error, SignatureMismatch
-from s3accel.explain import CAUSES, SignedRequest, explain, explain_s3_error
+from s3accel.errors import SignatureMismatch
+from s3accel.explain import SignedRequest, explain
 from s3accel.signer import Signer
 from support import reference, streams
 from support.refused import HOST, NOW, TERSE, TOKEN, WHO, Signed, checked, presign, refusal, sign, xml
@@ -110,7 +107,7 @@ ON_THE_WAY: list[tuple[str, Callable[[], Signed], Callable[[Signed], None], str]
 def test_changed_on_the_way(make: Callable[[], Signed], change: Callable[[Signed], None], cause: str) -> None:
     """S3's own canonical request proves the cause, with and without the credentials."""
     sent = make()
-    received = dataclasses.replace(sent)
+    received = sent.copy()
     change(received)
     token = Credentials(*KEYS, TOKEN) if "x-amz-security-token" in dict(sent.headers) else None
     error = refusal(received, credentials=token)
@@ -135,7 +132,7 @@ def test_hash_alone_names_the_change(
     if cause in ("path-unicode", "path-changed"):
         return  # no known mistake: anything may have happened
     sent = make()
-    received = dataclasses.replace(sent)
+    received = sent.copy()
     change(received)
     body = xml(refusal(received), ("CanonicalRequest", "CanonicalRequestBytes"))
     found = explain(sent.request, body)
@@ -212,7 +209,7 @@ def test_pasted_secret(spoil: Callable[[str], str], cause: str, terse: bool) -> 
 
 def test_white_space_beside_another_fault() -> None:
     sent = sign(who=dataclasses.replace(WHO, secret_access_key=f"{WHO.secret_access_key}\n"))
-    received = dataclasses.replace(sent)
+    received = sent.copy()
     received.set("host", f"{HOST}:443")
     found = explain(sent.request, refusal(received), credentials=KEYS)
     assert checked(found, "host-port", "certain", sent.signature).also == ("secret-white-space",)
@@ -301,7 +298,7 @@ def test_tokens() -> None:
     # A server that compares only signatures: the token was lost, or replaced, on its way.
     sent = sign(token=TOKEN)
     for change, cause in ((drop, "token-missing"), (lambda name: put(name, "x" * 99), "token-changed")):
-        received = dataclasses.replace(sent)
+        received = sent.copy()
         change("x-amz-security-token")(received)
         seen = None if cause == "token-missing" else "x" * 99
         error = refusal(received, credentials=Credentials(*KEYS, seen))
@@ -371,6 +368,7 @@ def test_chunk_and_trailer(checksum: str | None) -> None:
         ("InvalidRequest", "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.", "signature-v2"),
         ("AuthorizationQueryParametersError", "X-Amz-Expires must be non-negative", "presign-expires"),
         ("AuthorizationHeaderMalformed", "the Credential is mal-formed; expecting ...", "credential-malformed"),
+        ("AuthorizationHeaderMalformed", "the Signature component is missing", "authorization-malformed"),
         ("MissingSecurityHeader", "Your request is missing a required header", "authorization-dropped"),
         ("BadDigest", "The Content-MD5 you specified did not match", "payload-changed"),
         ("NoSuchKey", "The specified key does not exist.", "not-a-signature-error"),
@@ -394,9 +392,36 @@ def test_older_and_other_signatures() -> None:
     checked(explain(sent.request, other), "other-request", "certain", sent.signature)
 
 
+def test_form_of_the_canonical_request() -> None:
+    """The same values, but not as S3 puts them together; the customer's key in it stays hidden."""
+    key = ("x-amz-server-side-encryption-customer-key", "c2VjcmV0IG9mIHRoZSBjdXN0b21lcg==")
+    sent = sign(extra=[key])
+    error = refusal(sent, credentials=Credentials(WHO.access_key_id, "q" * 40))
+    lines = error.extra["CanonicalRequest"].split("\n")
+    lines[3], lines[4] = lines[4], lines[3]
+    told = dataclasses.replace(sent.request, canonical_request="\n".join(lines).encode())
+    checked(explain(told, error), "canonical-form", "certain", key[1])
+
+
+def test_another_date_of_the_same_day() -> None:
+    sent = sign()
+    received = sent.copy()
+    received.set("x-amz-date", f"{WHO.timestamp[:-3]}30Z")
+    found = checked(explain(sent.request, refusal(received)), "date-changed", "certain", sent.signature)
+    assert found.also == ()
+
+
+def test_a_bare_token_as_authorization_is_not_shown() -> None:
+    sent = sign()
+    received = sent.copy()
+    received.set("authorization", "glpat-a-token-of-some-gateway")
+    found = explain(sent.request, refusal(received))
+    checked(found, "authorization-replaced", "certain", "glpat-a-token-of-some-gateway")
+
+
 def test_only_the_answer_is_at_hand() -> None:
     sent = sign()
-    received = dataclasses.replace(sent)
+    received = sent.copy()
     swap("%", "%25")(received)
     body = xml(refusal(received))
     checked(explain(None, body), "path-double-encoding", "likely")
@@ -412,71 +437,3 @@ def test_what_was_hidden_before_it_was_kept_is_no_difference() -> None:
     extra = {"CanonicalRequest": hidden, "StringToSign": error.extra["StringToSign"]}
     mismatch = SignatureMismatch(error.code, error.status, error.message, extra=extra)
     checked(explain(sent.request, mismatch), "wrong-secret", "likely", sent.signature)
-
-
-def test_text_for_an_exception() -> None:
-    sent = sign()
-    received = dataclasses.replace(sent)
-    received.set("host", f"{HOST}:443")
-    error = refusal(received)
-    mismatch = SignatureMismatch(error.code, error.status, error.message, extra=error.extra)
-    text = explain_s3_error(sent.request, mismatch)
-    assert "the port 443" in text
-    assert "\n" not in text
-    # Our own signer signs what it sends: equal canonical requests prove a wrong secret.
-    wrong = refusal(sent, credentials=Credentials(WHO.access_key_id, "q" * 40))
-    mismatch = SignatureMismatch(wrong.code, wrong.status, wrong.message, extra=wrong.extra)
-    assert "another secret than S3 has" in explain_s3_error(sent.request, mismatch)
-    # It runs while another error is on its way: nothing may come of it.
-    assert explain_s3_error(object(), mismatch) == ""
-    assert explain_s3_error(sent.request, ValueError("x")) == ""
-    assert explain_s3_error(sent.request, S3Error("NoSuchKey", 404)) == ""
-
-
-def test_terminal_escapes_of_a_server_are_not_passed_on() -> None:
-    sent = sign()
-    canonical = refusal(sent, credentials=Credentials(WHO.access_key_id, "q" * 40)).extra["CanonicalRequest"]
-    evil = canonical.replace("text/plain", "\x1b[2Jtext\u202e")
-    found = explain(sent.request, {"Code": "SignatureDoesNotMatch", "CanonicalRequest": evil})
-    assert found.cause == "header-changed"
-    assert "\x1b" not in str(found)
-    assert "\u202e" not in str(found)
-
-
-@given(st.text(), st.text(), st.binary())
-def test_strange_answers_break_nothing(canonical: str, to_sign: str, text: bytes) -> None:
-    error = {"Code": "SignatureDoesNotMatch", "CanonicalRequest": canonical, "StringToSign": to_sign}
-    found = explain(sign().request, error)
-    assert found.cause in CAUSES
-    try:
-        explain(SignedRequest.of(text), text)
-    except ConfigError:
-        pass
-
-
-@given(st.lists(st.tuples(st.integers(0, 400), st.characters(codec="utf-8")), min_size=1, max_size=5))
-def test_any_change_of_the_canonical_request_is_found(changes: list[tuple[int, str]]) -> None:
-    sent = sign(token=TOKEN)
-    canonical = refusal(sent, credentials=Credentials(WHO.access_key_id, "q" * 40, TOKEN)).extra[
-        "CanonicalRequest"
-    ]
-    letters = list(canonical)
-    for at, letter in changes:
-        letters[at % len(letters)] = letter
-    changed = "".join(letters)
-    found = explain(sent.request, {"Code": "SignatureDoesNotMatch", "CanonicalRequest": changed})
-    assert found.cause in CAUSES
-    assert (found.cause == "wrong-secret") == (changed == canonical)
-    assert TOKEN not in str(found)
-
-
-def test_every_cause_has_a_remedy_and_a_line_in_the_guide() -> None:
-    root = Path(__file__).parents[2]
-    source = "".join(path.read_text() for path in (root / "python" / "s3accel").glob("*explain*.py"))
-    used = set(re.findall(r'(?:Finding|Mistake|Hit|finding)\(\s*"([a-z0-9-]+)"', source))
-    used |= set(re.findall(r'yield \(?\s*"([a-z0-9-]+)"', source)) | set(
-        re.findall(r'cause = "([a-z0-9-]+)"', source)
-    )
-    assert used <= CAUSES
-    guide = (root / "docs" / "guide-explain.md").read_text()
-    assert {cause for cause in CAUSES if f"`{cause}`" not in guide} == set()

@@ -34,6 +34,9 @@ class Signed:
     def request(self) -> SignedRequest:
         return SignedRequest(self.method, f"https://{HOST}{self.target}", tuple(self.headers))
 
+    def copy(self) -> Signed:
+        return Signed(self.method, self.target, list(self.headers), self.signature)
+
     def set(self, name: str, value: str) -> None:
         self.headers = [(n, value if n.lower() == name else v) for n, v in self.headers]
 

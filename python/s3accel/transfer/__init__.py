@@ -1,0 +1,33 @@
+"""The transfer layer: moves objects through the accelerated endpoint, signed by the core. See `Client`.
+
+Importing this package imports no libcurl; making a `Client` without a transport of one's own does.
+"""
+
+from __future__ import annotations
+
+from s3accel.transfer.client import Client, JobOutcome
+from s3accel.transfer.endpoint import Endpoint
+from s3accel.transfer.messages import Certificate, ConnectionInfo, Request, Response
+from s3accel.transfer.objectinfo import ObjectInfo
+from s3accel.transfer.progress import ProgressEvent
+from s3accel.transfer.retry import RetryPolicy
+from s3accel.transfer.s3xml import ObjectSummary
+from s3accel.transfer.transport import CurlTransport, Transport
+from s3accel.transfer.upload import UploadResult
+
+__all__ = [
+    "Certificate",
+    "Client",
+    "ConnectionInfo",
+    "CurlTransport",
+    "Endpoint",
+    "JobOutcome",
+    "ObjectInfo",
+    "ObjectSummary",
+    "ProgressEvent",
+    "Request",
+    "Response",
+    "RetryPolicy",
+    "Transport",
+    "UploadResult",
+]

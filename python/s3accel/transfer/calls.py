@@ -1,0 +1,235 @@
+"""Runs one S3 call: endpoint, region, signer, request, answer, again if retry.py says so.
+
+What answers teach (a bucket's region, the server's time, that a token is dead) is learned here, for all later calls.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from s3accel.clock import Clock, parse_http_date, system_clock
+from s3accel.credentials import Credentials, Provider
+from s3accel.errors import S3Error
+from s3accel.signer import Signer
+from s3accel.transfer import s3xml
+from s3accel.transfer.attempts import Attempt, Attempts, History
+from s3accel.transfer.body import Payload
+from s3accel.transfer.endpoint import Endpoint, resolve, validate_key
+from s3accel.transfer.messages import BytesBody, Request, Response, Sink
+from s3accel.transfer.progress import AttemptMeter
+from s3accel.transfer.retry import RetryPolicy, Verdict
+from s3accel.transfer.transport import Transport
+
+__all__ = ["Call", "Caller", "Operation", "Site", "Stored"]
+
+
+#: Smaller bodies are on their way before a server can refuse them; asking first would only cost a round trip.
+ASK_ABOVE = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where requests go; the arguments of `endpoint.resolve` that do not depend on the bucket."""
+
+    region: str
+    accelerate: bool = True
+    dualstack: bool = False
+    endpoint_url: str | None = None
+    allow_http_host: str | None = None
+    path_style: bool | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The answer to a successful call. ``checksum``: the value we computed for the body, base64 or ""."""
+
+    etag: str
+    version_id: str | None
+    checksum: str
+    response: Response
+    endpoint: Endpoint
+    root: Element | None = None
+
+
+@dataclass
+class Call:
+    """What one call needs beside its arguments: who is told, who may stop it, where its history goes."""
+
+    history: History = field(default_factory=History)
+    meter: AttemptMeter | None = None
+    on_retry: Callable[[int, str], None] | None = None
+    stopped: Callable[[], bool] | None = None
+    sleep: Callable[[float], None] | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call as S3's documentation has it.
+
+    Attributes:
+        body: small and in memory, or None; ``payload``: object bytes. Not both.
+        sink: called with the headers of each successful answer, gives what takes its bytes.
+        root: the XML root that a success must have; an answer that is cut or empty is then a failed attempt.
+    """
+
+    name: str
+    method: str
+    bucket: str
+    key: str | None = None
+    query: Sequence[tuple[str, str]] = ()
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
+    payload: Payload | None = None
+    sink: Sink | None = None
+    stall: float | None = None
+    root: str = ""
+
+
+class Caller:
+    """Thread-safe: regions, endpoints and signers are kept under a lock.
+
+    Args:
+        clock: learns the server's time when it refuses ours; the process's clock by default. A plain callable
+            cannot learn.
+        sleep, chance: for tests.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        site: Site,
+        credentials: Credentials | Provider | None,
+        *,
+        policy: RetryPolicy | None = None,
+        clock: Clock | Callable[[], float] | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.transport = transport
+        self.site = site
+        self._credentials = credentials
+        self._clock = clock
+        self._attempts = Attempts(policy or RetryPolicy(), sleep=sleep, chance=chance)
+        self._lock = threading.Lock()
+        self._regions: dict[str, str] = {}
+        self._signers: dict[str, Signer] = {}
+        self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
+
+    # -- what is known
+
+    def region(self, bucket: str) -> str:
+        """The region to sign for: learned from an answer, or the configured one."""
+        return self._regions.get(bucket, self.site.region)
+
+    def signer(self, region: str) -> Signer:
+        with self._lock:
+            signer = self._signers.get(region)
+            if signer is None:
+                signer = self._signers[region] = Signer(self._credentials, region, clock=self._clock)
+            return signer
+
+    def endpoint(self, bucket: str, operation: str = "") -> Endpoint:
+        """Where requests for ``bucket`` go. Raises EndpointError."""
+        region = self.region(bucket)
+        found = self._endpoints.get((bucket, region, operation))
+        if found is None:
+            site = self.site
+            found = resolve(
+                bucket,
+                region,
+                accelerate=site.accelerate,
+                dualstack=site.dualstack,
+                endpoint_url=site.endpoint_url,
+                allow_http_host=site.allow_http_host,
+                path_style=site.path_style,
+                operation=operation,
+            )
+            with self._lock:
+                if len(self._endpoints) > 4096:  # bounded for processes that see very many buckets
+                    self._endpoints.clear()
+                self._endpoints[(bucket, region, operation)] = found
+        return found
+
+    def _fix(self, bucket: str, verdict: Verdict, error: BaseException) -> bool:
+        extra = error.extra if isinstance(error, S3Error) else {}
+        if verdict.fix == "region":
+            self._regions[bucket] = extra["Region"]
+            return True
+        if verdict.fix == "credentials":
+            if isinstance(self._credentials, Credentials):
+                return False  # there are no others to be had
+            self.signer(self.region(bucket)).refresh()
+            return True
+        if verdict.fix == "clock":
+            clock = system_clock if self._clock is None else self._clock
+            server = parse_http_date(extra.get("ServerTime", "") or extra.get("Date", ""))
+            if not isinstance(clock, Clock) or server is None:
+                return False
+            clock.learn(server)
+            return True
+        return False
+
+    # -- one call
+
+    def run(self, operation: Operation, call: Call | None = None) -> Stored:
+        """Make the call, attempt by attempt. Raises EndpointError, ConfigError, S3Error, TransportError, SourceError."""
+        call = call or Call()
+        if operation.key is not None:
+            validate_key(operation.key)
+        bucket = operation.bucket
+        return self._attempts.run(
+            lambda attempt: self._once(operation, call, attempt),
+            fix=lambda verdict, error: self._fix(bucket, verdict, error),
+            region=lambda: self.region(bucket),
+            history=call.history,
+            rewindable=operation.payload is None or operation.payload.source.rewindable,
+            on_retry=call.on_retry,
+            sleep=call.sleep,
+        )
+
+    def _once(self, operation: Operation, call: Call, attempt: Attempt) -> Stored:
+        endpoint = self.endpoint(operation.bucket, operation.name)
+        url = endpoint.url(operation.key or "", operation.query)
+        signer = self.signer(endpoint.region)
+        headers = list(operation.headers)
+        body: Any = None
+        checksum: Callable[[], str] = str
+        if operation.payload is not None:
+            prepared = operation.payload.prepare(signer, operation.method, url, headers, call.meter)
+            headers, body, checksum = prepared.headers, prepared.body, prepared.checksum
+        else:
+            data = operation.body
+            headers += signer.sign(operation.method, url, headers, data or b"").items()
+            body = None if data is None else BytesBody(data)
+        if attempt.careful and body is not None and body.length > ASK_ABOVE:
+            # The last attempt broke, perhaps because the server had refused already while the body was under way.
+            # Asked first, it can say so. Never signed: proxies drop this header.
+            headers.append(("Expect", "100-continue"))
+        response = self.transport.send(
+            Request(
+                operation.method,
+                url,
+                tuple(headers),
+                body,
+                sink=operation.sink,
+                stall_seconds=operation.stall,
+                cancelled=call.stopped,
+            )
+        )
+        if not 200 <= response.status < 300 or s3xml.holds_error(response):
+            raise s3xml.error_from(response, operation.name, operation.bucket, operation.key or "")
+        root = s3xml.parse_answer(response, operation.name, operation.root) if operation.root else None
+        return Stored(
+            etag=response.headers.get("etag"),
+            version_id=response.headers.get("x-amz-version-id") or None,
+            checksum=checksum(),
+            response=response,
+            endpoint=endpoint,
+            root=root,
+        )
