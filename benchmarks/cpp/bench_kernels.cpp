@@ -3,10 +3,12 @@
 //   taskset -c 1 bench_kernels [--rounds N] [--quiet]
 //
 // Candidates of a table run round-robin, so that a change of clock or a noisy neighbour hits all of them
-// alike; a line gives the median and the best tenth. On a virtual machine another tenant may run on the same
-// core's second thread, which slows code that fills the core (the hybrid) more than code that waits
-// (OpenSSL): with
-// --quiet a run counts only if the core did 3.6 vector additions a cycle right before and after it.
+// alike; a line gives the median and the best tenth, in CPU time of this thread. On a virtual machine another
+// tenant may run on the same core's second thread, which slows code that fills the core (the hybrid) more
+// than code that waits (OpenSSL): with --quiet a run counts only if the core did 3.6 vector additions a cycle
+// right before and after it.
+#include <time.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -37,6 +39,13 @@ bool g_quiet = false;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Time this thread spent on a CPU, so that other processes of the machine do not count.
+double own_time() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
 // The core clock in GHz by a chain of dependent additions; the time stamp counter runs at another rate.
@@ -106,13 +115,13 @@ void measure(std::vector<Candidate>& candidates, int repeat = 1) {
     }
     return true;
   };
-  while (!done() && tries++ < static_cast<std::size_t>(g_rounds) * 30) {
+  while (!done() && tries++ < static_cast<std::size_t>(g_rounds) * 100) {
     for (auto& c : candidates) {
       const double ghz = core_ghz();
       if (g_quiet && !quiet(ghz)) continue;
-      const double start = now();
+      const double start = own_time();
       for (int i = 0; i < repeat; ++i) c.run();
-      const double taken = (now() - start) / repeat;
+      const double taken = (own_time() - start) / repeat;
       if (g_quiet && !quiet(ghz)) continue;
       c.seconds.push_back(taken);
       c.cycles.push_back(taken * std::max(ghz, core_ghz()) * 1e9);
@@ -139,7 +148,7 @@ void table(const char* title, std::vector<Candidate> candidates) {
 }
 
 void nanoseconds(const char* title, std::vector<Candidate> candidates) {
-  measure(candidates, 30);
+  measure(candidates, 500);
   std::printf("\n%-44s %8s %8s %8s\n", title, "ns med", "best 10%", "cycles");
   for (auto& c : candidates) {
     const Result time = sorted(c.seconds), cycles = sorted(c.cycles);
@@ -239,8 +248,8 @@ void bench_sha256(std::size_t chunk, std::size_t total, std::size_t group) {
 void bench_crc(std::size_t size) {
   std::vector<Candidate> list;
   const std::uint8_t* p = g_memory.data();
-  // Small buffers are done several times over, so that the clock's own cost does not show.
-  const std::size_t repeat = std::max<std::size_t>(1, (1 << 16) / size);
+  // Small buffers are done many times over, so that the clock's own cost (half a microsecond) does not show.
+  const std::size_t repeat = std::max<std::size_t>(1, (1 << 21) / size);
   const double bytes = static_cast<double>(size * repeat);
   [[maybe_unused]] static volatile std::uint64_t sink;
   for (const kernel::CrcKernel* k : kernel::crc_kernels()) {

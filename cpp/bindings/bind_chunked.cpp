@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bindings.h"
 #include "buffers.h"
@@ -24,9 +25,11 @@ struct PyChunkEncoder {
   std::optional<ChunkEncoder::Group> group;
   py::object buffer;  // FrameBuffer of the open group
   py::list views;
+  bool busy = false;
 
   // Views for the payload of the next group of up to `max_chunks` chunks, or None at the end.
   py::object open(std::size_t max_chunks) {
+    const Exclusive exclusive(busy);
     if (group) throw_signing_error({Errc::wrong_order, 0});
     if (encoder.finished()) return py::none();
     const ChunkEncoder::Group next = encoder.next_group(max_chunks);
@@ -51,6 +54,7 @@ struct PyChunkEncoder {
 
   // Copies the group's payload out of one contiguous buffer, without the GIL.
   void fill(py::handle data) {
+    const Exclusive exclusive(busy);
     if (!group) throw_signing_error({Errc::wrong_order, 0});
     const BufferView view(data);
     if (view.bytes().size() != group->payload) {
@@ -68,7 +72,44 @@ struct PyChunkEncoder {
     });
   }
 
+  // The next group of a payload that stays in the caller's buffer: [piece, view, piece, view, ..., piece].
+  py::list seal_apart(py::handle data, std::size_t max_chunks, py::object trailer_value) {
+    const Exclusive exclusive(busy);
+    if (group || encoder.finished()) throw_signing_error({Errc::wrong_order, 0});
+    const ChunkEncoder::Group next = encoder.next_group(max_chunks);
+    const BufferView view(data);
+    if (view.bytes().size() != next.payload) {
+      throw py::value_error("the next group wants exactly " + std::to_string(next.payload) +
+                            " bytes of payload, got " + std::to_string(view.bytes().size()));
+    }
+    std::string external;
+    if (!trailer_value.is_none()) external = text_of(trailer_value);
+    std::vector<std::uint8_t> out(static_cast<std::size_t>(next.bytes - next.payload));
+    std::vector<std::size_t> ends(next.chunks + 1), sizes(next.chunks);
+    for (std::size_t i = 0; i < next.chunks; ++i) sizes[i] = encoder.slot_size(i);
+    Result<void> result;
+    without_gil(view.bytes().size(), [&] {
+      result = encoder.seal_apart(next, view.bytes().data(), out.data(), ends.data(), external);
+    });
+    if (!result) throw_signing_error(result.error());
+    const py::object whole = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(data.ptr()));
+    if (!whole) throw py::error_already_set();
+    const py::object flat = whole.attr("cast")("B");
+    py::list pieces;
+    std::size_t from = 0, payload_at = 0;
+    for (std::size_t i = 0; i <= next.chunks; ++i) {
+      pieces.append(to_bytes(Bytes(out.data() + from, ends[i] - from)));
+      from = ends[i];
+      if (i == next.chunks) break;
+      const auto a = static_cast<Py_ssize_t>(payload_at);
+      pieces.append(flat[py::slice(a, a + static_cast<Py_ssize_t>(sizes[i]), 1)]);
+      payload_at += sizes[i];
+    }
+    return pieces;
+  }
+
   py::bytes seal(py::object trailer_value) {
+    const Exclusive exclusive(busy);
     if (!group) throw_signing_error({Errc::wrong_order, 0});
     std::string external;
     if (!trailer_value.is_none()) external = text_of(trailer_value);
@@ -100,6 +141,7 @@ ChunkEncoder::Checksum checksum_named(std::string_view name) {
   if (name == "crc32") return ChunkEncoder::Checksum::crc32;
   if (name == "crc32c") return ChunkEncoder::Checksum::crc32c;
   if (name == "crc64nvme") return ChunkEncoder::Checksum::crc64nvme;
+  if (name == "sha256") return ChunkEncoder::Checksum::sha256;
   return ChunkEncoder::Checksum::external;
 }
 
@@ -131,6 +173,7 @@ void bind_chunked(py::module_& m) {
         if (chunk_size < kMinChunkSize || chunk_size > kMaxChunkSize) {
           throw_signing_error({Errc::bad_chunk_size, 0});
         }
+        if (decoded > kMaxDecodedLength) throw_signing_error({Errc::too_long, 0});
         std::string name;
         if (!trailer_name.is_none()) name = text_of(trailer_name);
         return layout_of(decoded, chunk_size, is_signed, name, trailer_value_length).encoded_length();
@@ -148,7 +191,7 @@ void bind_chunked(py::module_& m) {
                  key.get(), text_of(timestamp), text_of(seed_signature), checksum_named(text_of(checksum)));
              if (!encoder) throw_signing_error(encoder.error());
              return std::make_unique<PyChunkEncoder>(
-                 PyChunkEncoder{std::move(encoder.value()), std::nullopt, py::none(), py::list()});
+                 PyChunkEncoder{std::move(encoder.value()), std::nullopt, py::none(), py::list(), false});
            }),
            py::arg("key").none(true), py::arg("timestamp"), py::arg("seed_signature"),
            py::arg("decoded_length"), py::arg("chunk_size"), py::arg("checksum"), py::arg("trailer_name"),
@@ -165,9 +208,12 @@ void bind_chunked(py::module_& m) {
            "Copies the open group's payload from one buffer, without the GIL.")
       .def("seal", &PyChunkEncoder::seal, py::arg("trailer_value") = py::none(), py::pos_only(),
            "Signs the open group and gives its frames as bytes; releases the GIL.")
+      .def("seal_apart", &PyChunkEncoder::seal_apart, py::arg("data"), py::arg("max_chunks"),
+           py::arg("trailer_value") = py::none(), py::pos_only(),
+           "Signs the next group of a payload that stays where it is; releases the GIL.")
       .def("checksum",
            [](const PyChunkEncoder& e) {
-             std::uint8_t out[8];
+             std::uint8_t out[kSha256Size];
              const std::size_t n = e.encoder.checksum(out);
              return to_bytes(Bytes(out, n));
            })

@@ -54,6 +54,8 @@ Text2 describe(Errc code) noexcept {
           "secret_access_key",
           "the secret access key is empty or has white space or a control character in it (often a line end "
           "that was pasted along)"};
+    case Errc::bad_credentials:
+      return {"credentials", "the access key id or the session token holds a character that no AWS key has"};
     case Errc::bad_chunk_size:
       return {"chunk_size", "the chunk size must be 8,192 to 16,777,216 bytes"};
     case Errc::bad_trailer:

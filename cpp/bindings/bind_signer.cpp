@@ -57,7 +57,10 @@ double now_of(SignerObject* self, bool& failed) {
                                clock_offset.load(std::memory_order_relaxed)) *
            1e-9;
   }
-  PyObject* value = PyObject_CallNoArgs(self->clock);
+  // The clock may replace itself while it runs.
+  PyObject* clock = Py_NewRef(self->clock);
+  PyObject* value = PyObject_CallNoArgs(clock);
+  Py_DECREF(clock);
   if (value == nullptr) {
     failed = true;
     return 0;
@@ -65,8 +68,8 @@ double now_of(SignerObject* self, bool& failed) {
   const double now = PyFloat_AsDouble(value);
   Py_DECREF(value);
   failed = now == -1 && PyErr_Occurred() != nullptr;
-  if (!failed && !std::isfinite(now)) {
-    PyErr_SetString(PyExc_ValueError, "the clock gave no finite number of seconds");
+  if (!failed && !representable(now)) {
+    PyErr_SetString(PyExc_ValueError, "the clock gave a time outside the years 1 to 9999");
     failed = true;
   }
   return now;

@@ -106,6 +106,7 @@ void bind_sigv4(py::module_& m) {
   m.def(
       "timestamp_of",
       [](double epoch) {
+        if (!representable(epoch)) throw_signing_error({Errc::bad_timestamp, 0});
         const Timestamp t = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(epoch)));
         return py::str(t.text().data(), t.text().size());
       },

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "bindings.h"
 #include "buffers.h"
@@ -20,24 +21,49 @@ struct PyParsed {
   Error error;
 };
 
-ReceivedRequest received(py::handle method, py::handle target, const HeaderList& headers,
-                         py::handle body_hash) {
-  ReceivedRequest request{text_of(method), text_of(target), headers.views(), {}};
-  if (!body_hash.is_none()) request.body_hash = text_of(body_hash);
-  return request;
+// A received request as views. Servers decode the request line as latin-1: a str beyond ASCII is encoded back
+// to the bytes that came in.
+class Received {
+ public:
+  Received(py::handle method, py::handle target, py::handle headers, py::handle body_hash) {
+    if (!list_.read(headers.ptr(), false)) throw py::error_already_set();
+    request_.method = raw(method);
+    request_.target = raw(target);
+    request_.headers = list_.views();
+    if (!body_hash.is_none()) request_.body_hash = text_of(body_hash);
+  }
+  const ReceivedRequest& view() const noexcept { return request_; }
+
+ private:
+  std::string_view raw(py::handle text) {
+    if (!PyUnicode_Check(text.ptr()) || PyUnicode_IS_ASCII(text.ptr())) return text_of(text);
+    PyObject* latin1 = PyUnicode_AsLatin1String(text.ptr());
+    if (latin1 == nullptr) throw py::error_already_set();
+    kept_.push_back(py::reinterpret_steal<py::object>(latin1));
+    return text_of(kept_.back());
+  }
+
+  HeaderList list_;
+  std::vector<py::object> kept_;
+  ReceivedRequest request_;
+};
+
+std::int64_t seconds(double value) {
+  // An unlimited skew is a natural thing to ask for; a century is as good and cannot overflow.
+  constexpr double kLimit = 4e11;
+  return static_cast<std::int64_t>(value > kLimit ? kLimit : value >= 0 ? value : 0);
 }
 
 PyParsed parse_py(py::handle method, py::handle target, py::handle headers, py::handle region,
                   py::handle service, double now, double max_skew, py::handle body_hash) {
-  HeaderList list;
-  if (!list.read(headers.ptr(), false)) throw py::error_already_set();
+  const Received request(method, target, headers, body_hash);
   VerifyPolicy policy;
   if (!region.is_none()) policy.region = text_of(region);
   policy.service = text_of(service);
-  policy.now = static_cast<std::int64_t>(now);
-  policy.max_skew = static_cast<std::int64_t>(max_skew);
+  policy.now = seconds(now);
+  policy.max_skew = seconds(max_skew);
   PyParsed parsed;
-  const auto r = parse_auth(received(method, target, list, body_hash), policy, parsed.auth);
+  const auto r = parse_auth(request.view(), policy, parsed.auth);
   parsed.error = r.ok() ? parsed.auth.deferred : r.error();
   return parsed;
 }
@@ -45,11 +71,9 @@ PyParsed parse_py(py::handle method, py::handle target, py::handle headers, py::
 // (code or None, offset, canonical request, string to sign)
 py::tuple check_py(py::handle method, py::handle target, py::handle headers, const PyParsed& parsed,
                    const SigningKey& key, py::handle body_hash) {
-  HeaderList list;
-  if (!list.read(headers.ptr(), false)) throw py::error_already_set();
+  const Received request(method, target, headers, body_hash);
   Text canonical, to_sign;
-  const auto r =
-      check_signature(received(method, target, list, body_hash), parsed.auth, key, canonical, to_sign);
+  const auto r = check_signature(request.view(), parsed.auth, key, canonical, to_sign);
   py::object code = py::none();
   if (!r) code = py::str(errc_name(r.error().code));
   return py::make_tuple(code, r.error().offset, to_bytes(canonical.view()), to_bytes(to_sign.view()));
@@ -84,6 +108,8 @@ struct PyVerifier {
     }
     const py::object secret = credentials.attr("secret_access_key");
     auto derived = SigningKey::derive(text_of(secret), auth.date, auth.region, auth.service);
+    // A scope that no key can have is the request's fault; a secret that none can be is the lookup's.
+    if (!derived && derived.error().code == Errc::bad_scope) return nullptr;
     if (!derived) throw_signing_error(derived.error());
     if (keys.size() >= max_keys) keys.clear();
     auto key = std::make_shared<SigningKey>(std::move(derived.value()));
@@ -93,14 +119,13 @@ struct PyVerifier {
 
   std::unique_ptr<PyVerified> verify(py::handle method, py::handle target, py::handle headers, double now,
                                      py::handle body_hash) {
-    HeaderList list;
-    if (!list.read(headers.ptr(), false)) throw py::error_already_set();
-    const ReceivedRequest request = received(method, target, list, body_hash);
+    const Received received(method, target, headers, body_hash);
+    const ReceivedRequest& request = received.view();
     VerifyPolicy policy;
     policy.region = region;
     policy.service = service;
-    policy.now = static_cast<std::int64_t>(now);
-    policy.max_skew = static_cast<std::int64_t>(max_skew);
+    policy.now = seconds(now);
+    policy.max_skew = seconds(max_skew);
     auto out = std::make_unique<PyVerified>();
     ParsedAuth& auth = out->auth;
     if (const auto r = parse_auth(request, policy, auth); !r) {
@@ -128,6 +153,10 @@ struct PyVerifier {
       return out;
     }
     out->key = key_for(credentials, auth);
+    if (!out->key) {
+      out->error = errc_name(Errc::credential_malformed);
+      return out;
+    }
     Text canonical, to_sign;
     const auto r = check_signature(request, auth, *out->key, canonical, to_sign);
     out->canonical = canonical.view();
@@ -139,9 +168,11 @@ struct PyVerifier {
 
 struct PyDecoder {
   ChunkDecoder decoder;
+  bool busy = false;
 
   // (decoded bytes, code or None, offset)
   py::tuple feed(py::handle data) {
+    const Exclusive exclusive(busy);
     const BufferView view(data);
     PyObject* raw = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(view.bytes().size()));
     if (raw == nullptr) throw py::error_already_set();
@@ -156,6 +187,7 @@ struct PyDecoder {
   }
 
   py::tuple finish() {
+    const Exclusive exclusive(busy);
     const auto r = decoder.finish();
     py::object code = py::none();
     if (!r) code = py::str(errc_name(r.error().code));
@@ -255,7 +287,7 @@ void bind_verify(py::module_& m) {
              config.trailer_name = text_of(trailer_name);
              config.timestamp = text_of(timestamp);
              config.seed_signature = text_of(seed_signature);
-             return std::make_unique<PyDecoder>(PyDecoder{ChunkDecoder(std::move(config), key.get())});
+             return std::make_unique<PyDecoder>(PyDecoder{ChunkDecoder(std::move(config), key.get()), false});
            }),
            py::arg("key").none(true), py::arg("timestamp"), py::arg("seed_signature"),
            py::arg("trailer_mode"), py::arg("decoded_length"), py::arg("trailer_name"))

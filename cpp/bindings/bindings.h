@@ -13,6 +13,7 @@ void bind_sigv4(pybind11::module_& m);
 void bind_signer(pybind11::module_& m);
 void bind_chunked(pybind11::module_& m);
 void bind_verify(pybind11::module_& m);
+void bind_botocore(pybind11::module_& m);
 
 // The one translation from Errc to a Python exception. `input` is the text the error's offset counts in, if
 // there is one that may be shown; `headers` are those of a request whose error's offset is a header's index.

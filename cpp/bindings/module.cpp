@@ -14,4 +14,5 @@ PYBIND11_MODULE(_core, m) {
   s3accel::bindings::bind_signer(m);
   s3accel::bindings::bind_chunked(m);
   s3accel::bindings::bind_verify(m);
+  s3accel::bindings::bind_botocore(m);
 }

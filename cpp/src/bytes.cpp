@@ -32,13 +32,6 @@ void hex_encode(Bytes in, char* out) noexcept {
   }
 }
 
-int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 bool hex_decode(std::string_view in, std::uint8_t* out) noexcept {
   if (in.size() % 2 != 0) return false;
   for (std::size_t i = 0; i < in.size(); i += 2) {

@@ -15,25 +15,26 @@ struct Item {
   std::size_t index;  // position among the given headers: the order of duplicates
 };
 
-// RFC 9110 token characters.
-constexpr std::array<bool, 256> make_token() {
-  std::array<bool, 256> table{};
-  for (int c = '0'; c <= '9'; ++c) table[c] = true;
-  for (int c = 'A'; c <= 'Z'; ++c) table[c] = true;
-  for (int c = 'a'; c <= 'z'; ++c) table[c] = true;
-  for (char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<unsigned char>(c)] = true;
+// RFC 9110 token characters in lower case; 0 for every byte that cannot stand in a header name.
+constexpr std::array<char, 256> make_lower_token() {
+  std::array<char, 256> table{};
+  for (int c = '0'; c <= '9'; ++c) table[c] = static_cast<char>(c);
+  for (int c = 'A'; c <= 'Z'; ++c) table[c] = static_cast<char>(c + 32);
+  for (int c = 'a'; c <= 'z'; ++c) table[c] = static_cast<char>(c);
+  for (char c : std::string_view("!#$%&'*+-.^_`|~")) table[static_cast<unsigned char>(c)] = c;
   return table;
 }
-constexpr std::array<bool, 256> kToken = make_token();
+constexpr std::array<char, 256> kLowerToken = make_lower_token();
 
 bool lower_into(std::string_view name, Text& out) {
   if (name.empty()) return false;
   char* p = out.grow(name.size());
+  bool good = true;
   for (char c : name) {
-    if (!kToken[static_cast<unsigned char>(c)]) return false;
-    *p++ = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    *p = kLowerToken[static_cast<unsigned char>(c)];
+    good &= *p++ != 0;
   }
-  return true;
+  return good;
 }
 
 // SP and HTAB are white space, and so are the line breaks of a folded header. A no-break space is not.
@@ -43,6 +44,13 @@ inline bool blank(char c) noexcept {
 
 // Trims both ends and makes every inner run of white space one space, also inside quotes.
 void append_value(std::string_view value, Text& out) {
+  // Most values have no white space at all. This loop has no branch, so the compiler makes SIMD of it.
+  bool any = false;
+  for (char c : value) any |= static_cast<unsigned char>(c) <= ' ';
+  if (!any) {
+    out.append(value);
+    return;
+  }
   std::size_t i = 0, n = value.size();
   while (i < n && blank(value[i])) ++i;
   while (n > i && blank(value[n - 1])) --n;

@@ -8,7 +8,7 @@ namespace s3accel {
 
 namespace {
 
-// Whole chunks of one feed() hashed in one call; they are views into the caller's buffer.
+// Whole chunks of one feed() hashed in one call; they are views into the caller's output.
 constexpr std::size_t kBatch = 16;
 
 std::string_view skip_blanks(std::string_view s) noexcept {
@@ -25,12 +25,19 @@ bool take(std::string_view& s, std::string_view prefix) noexcept {
 }  // namespace
 
 ChunkDecoder::ChunkDecoder(Config config, const SigningKey* key) : config_(std::move(config)) {
-  if (!config_.with_signatures || key == nullptr) return;
+  if (!config_.with_signatures) return;
+  // The constant part of a chunk's string to sign must fill the block that chunk_ has hashed already, which
+  // it does with any scope if the timestamp is whole.
+  if (key == nullptr || config_.seed_signature.size() != 64 || !Timestamp::parse(config_.timestamp)) {
+    failed_ = {Errc::wrong_order, 0};
+    return;
+  }
   hmac_ = key->hmac();
   head_.append(config_.timestamp).append("\n").append(key->scope()).append("\n");
   to_sign_.append("AWS4-HMAC-SHA256-PAYLOAD\n").append(head_);
   previous_at_ = to_sign_.size();
   to_sign_.append(config_.seed_signature).append("\n").append(kEmptyHash).append("\n").append(64, '0');
+  chunk_ = hmac_.after_block(as_bytes(to_sign_).data());
   pending_.reserve(kBatch);
 }
 
@@ -39,7 +46,7 @@ Result<void> ChunkDecoder::check_chunk(const std::uint8_t digest[32], const char
   hex_encode({digest, 32}, to_sign_.data() + to_sign_.size() - 64);
   std::uint8_t mac[32];
   char expected[64];
-  hmac_.sign(as_bytes(to_sign_), mac);
+  chunk_.sign(as_bytes(to_sign_).subspan(kSha256Block), mac);
   hex_encode(mac, expected);
   const bool equal = equal_constant_time({expected, 64}, {signature, 64});
   if (!equal) {
@@ -108,14 +115,13 @@ Result<void> ChunkDecoder::parse_header(std::string_view line) {
   }
   // The rule is found broken at the header after the short chunk, because the last one may be short.
   if (chunks_ > 0 && previous_size_ < 8192) {
-    if (auto r = flush_pending(); !r) return r;
     bad_chunk_ = chunks_ + 1;
     bad_chunk_size_ = previous_size_;
     return {Errc::chunk_too_small, static_cast<std::size_t>(chunk_offset_)};
   }
   if (size > config_.decoded_length - decoded_) {
-    if (auto r = flush_pending(); !r) return r;
-    provided_ = decoded_ + size;
+    // Only for the message; a size near 2^64 must not make it wrap.
+    provided_ = size > UINT64_MAX - decoded_ ? UINT64_MAX : decoded_ + size;
     return {Errc::body_length_mismatch, static_cast<std::size_t>(chunk_offset_)};
   }
   ++chunks_;
@@ -136,12 +142,23 @@ Result<void> ChunkDecoder::end_of_data() {
 }
 
 Result<std::size_t> ChunkDecoder::feed(Bytes in, std::uint8_t* out) {
+  if (failed_.code != Errc::ok) return failed_;
+  const auto decoded = decode(in, out);
+  // The views in pending_ die with this call. They are older than a fault that was just found, so their
+  // verdict comes first.
+  if (auto r = flush_pending(); !r) {
+    failed_ = r.error();
+  } else if (!decoded) {
+    failed_ = decoded.error();
+  }
+  if (failed_.code != Errc::ok) return failed_;
+  consumed_ += in.size();
+  return decoded;
+}
+
+Result<std::size_t> ChunkDecoder::decode(Bytes in, std::uint8_t* out) {
   std::uint8_t* const start = out;
   std::size_t i = 0;
-  const auto fail = [this](Result<void>& r) {
-    pending_.clear();
-    return r.error();
-  };
   while (i < in.size()) {
     switch (state_) {
       case State::header: {
@@ -150,26 +167,26 @@ Result<std::size_t> ChunkDecoder::feed(Bytes in, std::uint8_t* out) {
         const auto* lf = static_cast<const std::uint8_t*>(std::memchr(from, '\n', in.size() - i));
         const std::size_t n = lf == nullptr ? in.size() - i : static_cast<std::size_t>(lf - from) + 1;
         if (line_.size() + n > kMaxChunkHeader) {
-          pending_.clear();
           return {Errc::body_incomplete, static_cast<std::size_t>(chunk_offset_)};
         }
         line_.append(reinterpret_cast<const char*>(from), n);
         i += n;
         if (lf == nullptr) break;
         if (line_.size() < 2 || line_[line_.size() - 2] != '\r') {
-          pending_.clear();
           return {Errc::body_incomplete, static_cast<std::size_t>(chunk_offset_)};
         }
         line_.resize(line_.size() - 2);
-        auto r = parse_header(line_);
+        const auto r = parse_header(line_);
         line_.clear();
-        if (!r) return fail(r);
+        if (!r) return r.error();
         break;
       }
       case State::data: {
         const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(chunk_left_, in.size() - i));
-        const Bytes piece = in.subspan(i, n);
-        std::memcpy(out, piece.data(), n);
+        std::memcpy(out, in.data() + i, n);
+        // The copy is hashed, not the input: what is released is what was checked, even if somebody writes
+        // into the input meanwhile.
+        const Bytes piece(out, n);
         out += n;
         i += n;
         decoded_ += n;
@@ -180,17 +197,17 @@ Result<std::size_t> ChunkDecoder::feed(Bytes in, std::uint8_t* out) {
             std::copy_n(signature_, 64, whole.signature);
             pending_.push_back(whole);
             if (pending_.size() == kBatch) {
-              if (auto r = flush_pending(); !r) return fail(r);
+              if (auto r = flush_pending(); !r) return r.error();
             }
           } else {
             if (!partial_) hash_.reset();
             partial_ = true;
             hash_.update(piece);
             if (chunk_left_ == 0) {
-              if (auto r = flush_pending(); !r) return fail(r);
+              if (auto r = flush_pending(); !r) return r.error();
               std::uint8_t digest[32];
               hash_.finish(digest);
-              if (auto r = check_chunk(digest, signature_, chunk_offset_); !r) return fail(r);
+              if (auto r = check_chunk(digest, signature_, chunk_offset_); !r) return r.error();
             }
           }
         }
@@ -203,7 +220,6 @@ Result<std::size_t> ChunkDecoder::feed(Bytes in, std::uint8_t* out) {
       case State::data_crlf: {
         const char wanted = crlf_seen_cr_ ? '\n' : '\r';
         if (static_cast<char>(in[i]) != wanted) {
-          if (auto r = flush_pending(); !r) return fail(r);
           return {Errc::body_incomplete, static_cast<std::size_t>(consumed_ + i)};
         }
         ++i;
@@ -234,13 +250,17 @@ Result<std::size_t> ChunkDecoder::feed(Bytes in, std::uint8_t* out) {
         break;
     }
   }
-  // The views in pending_ die with this call.
-  if (auto r = flush_pending(); !r) return fail(r);
-  consumed_ += in.size();
   return static_cast<std::size_t>(out - start);
 }
 
 Result<void> ChunkDecoder::finish() {
+  if (failed_.code != Errc::ok) return failed_;
+  const auto result = check_end();
+  failed_ = result.error();
+  return result;
+}
+
+Result<void> ChunkDecoder::check_end() {
   const auto at = static_cast<std::size_t>(consumed_);
   if (state_ != State::trailer && state_ != State::done) return {Errc::body_incomplete, at};
   if (state_ == State::trailer && !line_.empty() &&

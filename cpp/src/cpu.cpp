@@ -33,6 +33,8 @@ std::vector<KernelInfo> kernels() {
   return list;
 }
 
-const char* kernel_selection_error() noexcept { return kernel::selection_error(); }
+const char* kernel_selection_error() noexcept {
+  return kernel::selection_error();
+}
 
 }  // namespace s3accel

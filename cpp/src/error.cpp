@@ -22,6 +22,7 @@ const char* errc_name(Errc code) noexcept {
     S3ACCEL_NAME(bad_secret)
     S3ACCEL_NAME(bad_chunk_size)
     S3ACCEL_NAME(bad_trailer)
+    S3ACCEL_NAME(bad_credentials)
     S3ACCEL_NAME(bad_expires)
     S3ACCEL_NAME(wrong_order)
     S3ACCEL_NAME(too_long)

@@ -11,73 +11,80 @@ namespace {
 
 using kernel::Plan;
 
+// The two pad blocks of a key. Whoever makes one wipes it.
+struct alignas(64) Pads {
+  std::uint8_t key[kSha256Block];
+  std::uint8_t inner[kSha256Block], outer[kSha256Block];
+};
+
 // Runs the blocks key ^ ipad and key ^ opad from the initial state, side by side where that is faster.
 // `key` has at most 64 bytes.
-void hash_pads(const Plan& plan, Bytes key, Sha256State& inner, Sha256State& outer) noexcept {
-  alignas(64) std::uint8_t pads[2][kSha256Block];
-  std::memset(pads[0], 0, kSha256Block);
-  if (!key.empty()) std::memcpy(pads[0], key.data(), key.size());
+void hash_pads(const Plan& plan, Bytes key, Pads& pads, Sha256State (&states)[2]) noexcept {
+  std::memset(pads.key, 0, sizeof pads.key);
+  // A derived key has 32 bytes: a copy of known size keeps its two 16-byte stores whole.
+  if (key.size() == kSha256Size) {
+    std::memcpy(pads.key, key.data(), kSha256Size);
+  } else if (!key.empty()) {
+    std::memcpy(pads.key, key.data(), key.size());
+  }
   for (std::size_t i = 0; i < kSha256Block; ++i) {
-    pads[1][i] = pads[0][i] ^ 0x5c;
-    pads[0][i] = pads[0][i] ^ 0x36;
+    pads.inner[i] = pads.key[i] ^ 0x36;
+    pads.outer[i] = pads.key[i] ^ 0x5c;
   }
-  const std::uint8_t* data[2] = {pads[0], pads[1]};
-  std::uint32_t states[16];
-  std::memcpy(states, kSha256Initial.words, kSha256Size);
-  std::memcpy(states + 8, kSha256Initial.words, kSha256Size);
+  states[0] = states[1] = kSha256Initial;
+  const std::uint8_t* data[2] = {pads.inner, pads.outer};
   if (plan.pair != nullptr) {
-    plan.pair->compress(states, data, 1);
+    plan.pair->compress(states[0].words, data, 1);
   } else {
-    plan.one->compress(states, data, 1);
-    plan.one->compress(states + 8, data + 1, 1);
+    plan.one->compress(states[0].words, data, 1);
+    plan.one->compress(states[1].words, data + 1, 1);
   }
-  std::memcpy(inner.words, states, kSha256Size);
-  std::memcpy(outer.words, states + 8, kSha256Size);
-  secure_wipe(pads, sizeof pads);
-  secure_wipe(states, sizeof states);
 }
 
-// The outer hash of HMAC: one block that holds the inner digest and its padding.
-void finish_outer(const Plan& plan, Sha256State outer, const std::uint8_t inner_digest[kSha256Size],
-                  std::uint8_t out[kSha256Size]) noexcept {
-  kernel::finish_one(*plan.one, outer, inner_digest, kSha256Size, kSha256Block, out);
+// One HMAC from the prepared states.
+void sign_one(const Plan& plan, const Sha256State (&states)[2], std::uint64_t inner_length, Bytes message,
+              std::uint8_t out[kSha256Size]) noexcept {
+  Sha256State inner = states[0], outer = states[1];
+  kernel::finish_state(*plan.one, inner, message.data(), message.size(), inner_length);
+  alignas(64) std::uint8_t block[kSha256Block];
+  kernel::write_outer_block(block, inner.words);
+  const std::uint8_t* p = block;
+  plan.one->compress(outer.words, &p, 1);
+  kernel::write_digest(out, outer.words);
 }
 
 }  // namespace
 
 HmacSha256Key::HmacSha256Key(Bytes key) noexcept {
   const Plan& plan = kernel::plan();
+  Pads pads;
   if (key.size() <= kSha256Block) {
-    hash_pads(plan, key, inner_, outer_);
-    return;
+    hash_pads(plan, key, pads, states_);
+  } else {
+    std::uint8_t digest[kSha256Size];
+    sha256(key, digest);
+    hash_pads(plan, digest, pads, states_);
+    secure_wipe(digest, sizeof digest);
   }
-  std::uint8_t digest[kSha256Size];
-  sha256(key, digest);
-  hash_pads(plan, digest, inner_, outer_);
-  secure_wipe(digest, sizeof digest);
+  secure_wipe(&pads, sizeof pads);
 }
 
 HmacSha256Key::~HmacSha256Key() {
-  secure_wipe(&inner_, sizeof inner_);
-  secure_wipe(&outer_, sizeof outer_);
+  secure_wipe(states_, sizeof states_);
 }
 
 void HmacSha256Key::sign(Bytes message, std::uint8_t out[kSha256Size]) const noexcept {
-  const Plan& plan = kernel::plan();
-  Sha256State state = inner_;
-  std::uint8_t digest[kSha256Size];
-  kernel::finish_one(*plan.one, state, message.data(), message.size(), inner_length_, digest);
-  finish_outer(plan, outer_, digest, out);
+  sign_one(kernel::plan(), states_, inner_length_, message, out);
 }
 
 void HmacSha256Key::sign_many(std::span<const Bytes> messages, std::uint8_t* out) const noexcept {
   if (messages.size() == 1) return sign(messages[0], out);
-  kernel::run_lanes(kernel::plan(), {messages, out, inner_, inner_length_, &outer_});
+  kernel::run_lanes(kernel::plan(), {messages, out, states_[0], inner_length_, &states_[1]});
 }
 
 HmacSha256Key HmacSha256Key::after_block(const std::uint8_t block[kSha256Block]) const noexcept {
   HmacSha256Key key(*this);
-  kernel::plan().one->compress(key.inner_.words, &block, 1);
+  kernel::plan().one->compress(key.states_[0].words, &block, 1);
   key.inner_length_ += kSha256Block;
   return key;
 }
@@ -91,13 +98,23 @@ void hmac_sha256_chain(Bytes key, std::span<const Bytes> messages, std::uint8_t 
     std::memcpy(out, key.data(), kSha256Size);
     return;
   }
-  std::uint8_t current[kSha256Size];
+  const Plan& plan = kernel::plan();
+  struct {
+    Pads pads;
+    Sha256State states[2];
+    std::uint8_t current[kSha256Size];
+  } secret;
   for (const Bytes message : messages) {
-    HmacSha256Key(key).sign(message, current);
-    key = current;
+    if (key.size() > kSha256Block) {
+      sha256(key, secret.current);
+      key = secret.current;
+    }
+    hash_pads(plan, key, secret.pads, secret.states);
+    sign_one(plan, secret.states, kSha256Block, message, secret.current);
+    key = secret.current;
   }
-  std::memcpy(out, current, kSha256Size);
-  secure_wipe(current, sizeof current);
+  std::memcpy(out, secret.current, kSha256Size);
+  secure_wipe(&secret, sizeof secret);
 }
 
 }  // namespace s3accel

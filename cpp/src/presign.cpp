@@ -15,7 +15,7 @@ namespace {
 constexpr std::string_view kParameters[] = {
     "X-Amz-Algorithm",       "X-Amz-Credential",    "X-Amz-Date",
     "X-Amz-Expires",         "X-Amz-SignedHeaders", "X-Amz-Security-Token",
-    "X-Amz-S3session-Token", "X-Amz-Signature",
+    "X-Amz-S3session-Token", "X-Amz-Signature",     "X-Amz-Region-Set",
 };
 
 // Writes "&name=value" with the value encoded.
@@ -31,9 +31,16 @@ Result<void> refuse_own_parameters(std::string_view query, std::size_t offset) {
   for (std::size_t i = 0; i <= query.size();) {
     const std::size_t end = std::min(query.find('&', i), query.size());
     const std::string_view segment = query.substr(i, end - i);
-    const std::string_view name = segment.substr(0, std::min(segment.find('='), segment.size()));
+    // The canonical form decodes "X%2DAmz-Date" to "X-Amz-Date", so the name is compared in that form.
+    Text name;
+    QueryOptions tolerant;
+    tolerant.escapes = Escapes::tolerant;
+    const std::string_view raw = segment.substr(0, std::min(segment.find('='), segment.size()));
+    if (auto r = canonical_query(raw, tolerant, name); !r) return r;
     for (std::string_view own : kParameters) {
-      if (name == own) return {Errc::reserved_header, offset + i};
+      if (name.size() == own.size() + 1 && name.view().substr(0, own.size()) == own) {
+        return {Errc::reserved_header, offset + i};
+      }
     }
     i = end + 1;
   }
@@ -52,6 +59,7 @@ Result<void> prepare(const SigningKey& key, std::string_view access_key_id, cons
   if (!valid_method(request.method)) return Errc::bad_method;
   if (request.expires < 1 || request.expires > kMaxExpires) return Errc::bad_expires;
   if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
+  if (!valid_credentials(access_key_id, request.session_token)) return Errc::bad_credentials;
   auto url = split_url(request.url, prepared.host);
   if (!url) return url.error();
   prepared.parts = url.value();

@@ -49,7 +49,9 @@ void sha256_many(std::span<const Bytes> inputs, std::uint8_t* out) noexcept {
   kernel::run_lanes(kernel::plan(), {inputs, out, kSha256Initial, 0, nullptr});
 }
 
-unsigned sha256_many_lanes() noexcept { return kernel::plan().bulk.take; }
+unsigned sha256_many_lanes() noexcept {
+  return kernel::plan().bulk.take;
+}
 
 void sha256_many_and_whole(std::span<const Bytes> parts, std::uint8_t* out, Sha256& whole) noexcept {
   const kernel::Plan& plan = kernel::plan();

@@ -12,6 +12,9 @@ namespace s3accel {
 
 bool valid_method(std::string_view method) noexcept;
 
+// Both go into headers or queries as they are: a line break in one would be a header of its own.
+bool valid_credentials(std::string_view access_key_id, std::string_view session_token) noexcept;
+
 // An offset that counts in the query, as one that counts in the URL.
 Error in_url(Error error, std::size_t query_offset) noexcept;
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "s3accel/secret.h"
-#include "small_vector.h"
+#include "signing_input.h"
 
 namespace s3accel {
 
@@ -37,6 +37,12 @@ const HeaderView* find_header(std::span<const HeaderView> headers, std::string_v
   return nullptr;
 }
 
+// Two headers where one is meant: this code would believe the first, another layer perhaps the last.
+bool repeated(std::span<const HeaderView> headers, std::string_view lower_name) noexcept {
+  return std::count_if(headers.begin(), headers.end(),
+                       [&](const HeaderView& header) { return same_name(header.name, lower_name); }) > 1;
+}
+
 bool listed(std::string_view list, std::string_view name) noexcept {
   while (!list.empty()) {
     const std::size_t end = std::min(list.find(';'), list.size());
@@ -52,12 +58,12 @@ struct Target {
 };
 
 Target split_target(std::string_view target) noexcept {
-  // A proxy may send the absolute form; only its path is signed.
-  if (const std::size_t scheme = target.find("://"); scheme != target.npos && target.front() != '/') {
-    const std::size_t slash = target.find_first_of("/?", scheme + 3);
+  // A proxy may send the absolute form; only its path is signed. A '#' is an ordinary byte here: request
+  // targets have no fragment, and cutting one off would leave what follows it unsigned.
+  if (starts_with_name(target, "http://") || starts_with_name(target, "https://")) {
+    const std::size_t slash = target.find_first_of("/?", target.find(':') + 3);
     target = slash == target.npos ? std::string_view("/") : target.substr(slash);
   }
-  target = target.substr(0, std::min(target.find('#'), target.size()));
   const std::size_t question = std::min(target.find('?'), target.size());
   return {target.substr(0, question),
           question < target.size() ? target.substr(question + 1) : std::string_view()};
@@ -80,19 +86,19 @@ std::string decode(std::string_view in) {
   return out;
 }
 
-// The value of a query parameter; false if it is not there. The first one counts.
-bool query_value(std::string_view query, std::string_view name, std::string& out) {
+// The value of a query parameter, the first one; how often the parameter is there.
+std::size_t query_value(std::string_view query, std::string_view name, std::string& out) {
+  std::size_t found = 0;
   for (std::size_t i = 0; i <= query.size();) {
     const std::size_t end = std::min(query.find('&', i), query.size());
     const std::string_view segment = query.substr(i, end - i);
     const std::size_t eq = std::min(segment.find('='), segment.size());
     if (decode(segment.substr(0, eq)) == name) {
-      out = eq < segment.size() ? decode(segment.substr(eq + 1)) : std::string();
-      return true;
+      if (++found == 1) out = eq < segment.size() ? decode(segment.substr(eq + 1)) : std::string();
     }
     i = end + 1;
   }
-  return false;
+  return found;
 }
 
 bool all_digits(std::string_view s) noexcept {
@@ -176,6 +182,10 @@ Result<void> parse_authorization(std::string_view value, std::string_view& crede
 Result<void> parse_header_auth(const ReceivedRequest& request, const HeaderView& authorization,
                                const VerifyPolicy& policy, ParsedAuth& out) {
   out.mechanism = Mechanism::header;
+  if (repeated(request.headers, "authorization")) {
+    out.detail = "Authorization";
+    return Errc::auth_malformed;
+  }
   std::string_view credential;
   if (auto r = parse_authorization(authorization.value, credential, out); !r) return r;
   if (auto r = parse_credential(credential, policy, out); !r) return r;
@@ -183,7 +193,7 @@ Result<void> parse_header_auth(const ReceivedRequest& request, const HeaderView&
   const HeaderView* date = find_header(request.headers, "x-amz-date");
   if (date == nullptr) date = find_header(request.headers, "date");
   const auto stamp = Timestamp::parse(date == nullptr ? std::string_view() : trim(date->value));
-  if (!stamp) return Errc::date_missing;
+  if (!stamp || repeated(request.headers, "x-amz-date")) return Errc::date_missing;
   out.timestamp = stamp.value().text();
   if (stamp.value().date() != out.date) return Errc::credential_date_mismatch;
   const std::int64_t skew = policy.now - stamp.value().epoch();
@@ -203,7 +213,8 @@ Result<void> parse_query_auth(std::string_view query, const VerifyPolicy& policy
       {"X-Amz-Expires", &expires},
   };
   for (const auto& [name, value] : wanted) {
-    if (!query_value(query, name, *value)) {
+    // Two of them are covered by the signature in any order, so their order must not decide anything.
+    if (query_value(query, name, *value) != 1) {
       out.detail = name;
       return Errc::auth_malformed;
     }
@@ -238,8 +249,8 @@ void judge_headers(const ReceivedRequest& request, std::string_view query, Parse
   if (sha != nullptr && (out.mechanism == Mechanism::header || listed(out.signed_headers, sha->name))) {
     out.payload_hash = trim(sha->value);
   } else if (std::string text;
-             out.mechanism == Mechanism::query && (query_value(query, "X-Amz-Content-Sha256", text) ||
-                                                   query_value(query, "x-amz-content-sha256", text))) {
+             out.mechanism == Mechanism::query && (query_value(query, "X-Amz-Content-Sha256", text) != 0 ||
+                                                   query_value(query, "x-amz-content-sha256", text) != 0)) {
     out.payload_hash = text;
   } else if (out.mechanism == Mechanism::query && s3) {
     out.payload_hash = kUnsignedPayload;
@@ -249,7 +260,7 @@ void judge_headers(const ReceivedRequest& request, std::string_view query, Parse
   } else {
     out.payload_hash = request.body_hash.empty() ? kEmptyHash : request.body_hash;
   }
-  if (!valid_payload_hash(out.payload_hash)) {
+  if (!valid_payload_hash(out.payload_hash) || repeated(request.headers, "x-amz-content-sha256")) {
     out.detail = out.payload_hash.substr(0, 256);
     out.deferred = {Errc::content_sha256_invalid, 0};
     return;
@@ -287,7 +298,7 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
   std::string ignored;
   bool in_query = false;
   for (std::string_view name : {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"}) {
-    in_query = in_query || (!target.query.empty() && query_value(target.query, name, ignored));
+    in_query = in_query || query_value(target.query, name, ignored) != 0;
   }
   if (authorization != nullptr && in_query) return Errc::auth_two_mechanisms;
   Result<void> result;
@@ -295,7 +306,7 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
     result = parse_header_auth(request, *authorization, policy, out);
   } else if (in_query) {
     result = parse_query_auth(target.query, policy, out);
-  } else if (!target.query.empty() && query_value(target.query, "AWSAccessKeyId", ignored)) {
+  } else if (query_value(target.query, "AWSAccessKeyId", ignored) != 0) {
     return Errc::auth_unsupported_v2;
   } else {
     return Errc::auth_missing;
@@ -306,7 +317,7 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
   if (token == nullptr) token = find_header(request.headers, "x-amz-s3session-token");
   if (token != nullptr) {
     out.session_token = trim(token->value);
-  } else if (!query_value(target.query, "X-Amz-Security-Token", out.session_token)) {
+  } else if (query_value(target.query, "X-Amz-Security-Token", out.session_token) == 0) {
     query_value(target.query, "X-Amz-S3session-Token", out.session_token);
   }
   judge_headers(request, target.query, out);
@@ -315,6 +326,9 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
 
 Result<void> check_signature(const ReceivedRequest& request, const ParsedAuth& auth, const SigningKey& key,
                              Text& canonical, Text& to_sign) {
+  // The method is the one part that stands in the canonical request as it came; a line break in it would
+  // make lines of its own.
+  if (!valid_method(request.method)) return Errc::bad_method;
   const Target target = split_target(request.target);
   CanonicalOptions options;
   options.path = is_s3_service(auth.service) ? PathRule::decode_encode : PathRule::normalize_encode;

@@ -267,3 +267,54 @@ class ChunkDecoder:
     @property
     def trailer_value(self) -> str: ...
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> NoReturn: ...
+
+@final
+class BotocoreSigner:
+    """The native half of `s3accel.adapters.botocore`; arguments are positional and borrowed."""
+
+    def __new__(cls, random_key: _Buffer, /) -> Self: ...
+    def sign(
+        self,
+        headers: list[tuple[str, str]],
+        context: dict[str, Any],
+        method: str,
+        url: str,
+        now: Any,
+        access_key: str,
+        secret: str,
+        token: str | None,
+        region: str,
+        service: str,
+        blacklist: Iterable[str],
+        normalize: Callable[[str], str] | None,
+        payload: str | _Buffer | None,
+        query: str | None,
+        flags: int,
+        /,
+    ) -> Any: ...
+    def presign(
+        self,
+        headers: list[tuple[str, str]],
+        context: dict[str, Any],
+        method: str,
+        url: str,
+        now: Any,
+        access_key: str,
+        secret: str,
+        token: str | None,
+        region: str,
+        service: str,
+        blacklist: Iterable[str],
+        normalize: Callable[[str], str] | None,
+        payload: str | _Buffer | None,
+        query: str,
+        flags: int,
+        expires: str,
+        token_parameter: str,
+        /,
+    ) -> Any: ...
+    def key(self, secret: str, date: str, region: str, service: str, /) -> SigningKey | None: ...
+    def clear(self, random_key: _Buffer, /) -> None: ...
+    def counts(self) -> tuple[int, int, int]: ...
+    @staticmethod
+    def unchanged(object: Any, names: tuple[str, ...], originals: tuple[Any, ...], /) -> bool: ...

@@ -31,7 +31,11 @@ inline void store_be64(std::uint8_t* out, std::uint64_t v) noexcept {
 void hex_encode(Bytes in, char* out) noexcept;
 
 // -1 if `c` is no hexadecimal digit, else 0..15; both cases are accepted.
-int hex_digit(char c) noexcept;
+constexpr int hex_digit(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char low = static_cast<char>(c | 0x20);
+  return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
 
 // Reads 2 * n digits of either case into n bytes; false if one of them is no digit.
 bool hex_decode(std::string_view in, std::uint8_t* out) noexcept;

@@ -9,6 +9,7 @@
 
 #include "s3accel/bytes.h"
 #include "s3accel/error.h"
+#include "s3accel/sha256.h"
 #include "s3accel/sigv4.h"
 
 namespace s3accel {
@@ -17,6 +18,9 @@ namespace s3accel {
 // group of four such chunks is what must fit into memory.
 inline constexpr std::size_t kMinChunkSize = 8192;
 inline constexpr std::size_t kMaxChunkSize = 16 * 1024 * 1024;
+// Far above any object (48.8 TiB) and far below what would overflow an encoded length in 64 bits.
+inline constexpr std::uint64_t kMaxDecodedLength = std::uint64_t{1} << 60;
+inline constexpr std::size_t kMaxTrailerLength = 128;  // of a trailer's name, and of its value
 
 enum class ChunkMode {
   unsigned_trailer,  // STREAMING-UNSIGNED-PAYLOAD-TRAILER
@@ -46,10 +50,11 @@ struct ChunkLayout {
 // allocated after construction.
 class ChunkEncoder {
  public:
-  enum class Checksum { none, crc32, crc32c, crc64nvme, external };
+  enum class Checksum { none, crc32, crc32c, crc64nvme, sha256, external };
 
   // `key` and `timestamp` are those of the seed; `seed_signature` has 64 digits (empty if not signed).
-  // Errors: bad_chunk_size, bad_trailer, wrong_order (no seed).
+  // Errors: bad_chunk_size, too_long (decoded_length), bad_trailer (a name that is no lower-case token, or a
+  // value length that is not the checksum's), wrong_order (no seed), bad_timestamp.
   static Result<ChunkEncoder> create(const ChunkLayout& layout, const SigningKey* key,
                                      std::string_view timestamp, std::string_view seed_signature,
                                      Checksum checksum);
@@ -74,25 +79,37 @@ class ChunkEncoder {
 
   // Hashes the payload that stands in `buffer` (group.bytes long), walks the chain of signatures and writes
   // headers, line ends and, in the last group, zero chunk and trailer. `external_value` is the trailer's
-  // value for Checksum::external, in the last group. Errors: wrong_order, bad_trailer.
+  // value for Checksum::external, in the last group: visible ASCII of the announced length. Errors:
+  // wrong_order (not what next_group gives now), bad_trailer; after both the encoder is as it was before.
   Result<void> seal(const Group& group, std::uint8_t* buffer, std::string_view external_value);
 
-  // The checksum over everything sealed so far, big-endian; 0, 4 or 8 bytes.
-  std::size_t checksum(std::uint8_t out[8]) const noexcept;
+  // The same for a payload that stays where it is: `payload` has group.payload bytes. What stands between the
+  // pieces of payload is written to `out` (group.bytes - group.payload bytes): piece i goes before chunk i
+  // and ends at ends[i], and ends[group.chunks] closes the group. On the wire pieces and chunks alternate.
+  Result<void> seal_apart(const Group& group, const std::uint8_t* payload, std::uint8_t* out,
+                          std::size_t* ends, std::string_view external_value);
+
+  // The checksum over everything sealed so far, big-endian; 0, 4, 8 or 32 bytes.
+  std::size_t checksum(std::uint8_t out[32]) const noexcept;
 
  private:
   ChunkEncoder(const ChunkLayout& layout, const SigningKey* key, Checksum checksum);
   void write_header(std::uint8_t* at, std::uint64_t size, const char* signature) const noexcept;
   void sign_chunk(const std::uint8_t digest[32]) noexcept;
-  Result<void> write_end(std::uint8_t* at, std::string_view external_value) noexcept;
+  void write_end(std::uint8_t* at, std::string_view external_value) noexcept;
+  template <class At, class Emit>
+  Result<void> seal_chunks(const Group& group, std::string_view external_value, const At& payload_at,
+                           const Emit& emit);
 
   ChunkLayout layout_;
   std::string trailer_name_;
   std::size_t end_length_;
   std::uint64_t encoded_length_;
-  HmacSha256Key hmac_;
+  HmacSha256Key hmac_;   // of the signing key
+  HmacSha256Key chunk_;  // the same after the constant first 64 bytes of every chunk's string to sign
   Checksum checksum_ = Checksum::none;
   std::uint64_t crc_ = 0;
+  Sha256 whole_;  // Checksum::sha256: the whole object, hashed as one more lane beside its chunks
   std::uint64_t done_ = 0;
   bool finished_ = false;
   // "AWS4-HMAC-SHA256-PAYLOAD\n<date>\n<scope>\n" + previous signature + "\n<E>\n" + digest

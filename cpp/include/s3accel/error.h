@@ -27,6 +27,7 @@ enum class Errc : std::uint16_t {
   bad_secret,          // empty, or white space at an end
   bad_chunk_size,      // outside 8 KiB .. 16 MiB
   bad_trailer,         // trailer name or value that cannot be sent
+  bad_credentials,     // access key id or session token with a character that no key has
   bad_expires,         // outside 1 .. 604,800 seconds
   wrong_order,         // a step of a state machine called out of turn
   too_long,            // a hard limit on a length was passed

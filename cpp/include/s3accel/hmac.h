@@ -31,9 +31,9 @@ class HmacSha256Key {
   HmacSha256Key after_block(const std::uint8_t block[kSha256Block]) const noexcept;
 
  private:
-  Sha256State inner_;                          // after key ^ ipad, and the constant blocks if any
-  Sha256State outer_;                          // after key ^ opad
-  std::uint64_t inner_length_ = kSha256Block;  // bytes that led to inner_
+  // [0]: after key ^ ipad, and the constant blocks if any; [1]: after key ^ opad.
+  Sha256State states_[2];
+  std::uint64_t inner_length_ = kSha256Block;  // bytes that led to states_[0]
 };
 
 void hmac_sha256(Bytes key, Bytes message, std::uint8_t out[kSha256Size]) noexcept;

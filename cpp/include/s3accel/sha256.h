@@ -18,8 +18,8 @@ struct Sha256State {
 };
 
 // The state before the first block.
-inline constexpr Sha256State kSha256Initial = {{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f,
-                                                0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+inline constexpr Sha256State kSha256Initial = {
+    {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 
 class Sha256 {
  public:

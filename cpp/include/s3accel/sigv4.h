@@ -107,7 +107,8 @@ struct SignRequest {
 
 // Signs with headers. Adds host (from the URL, unless the caller gave one), x-amz-date,
 // x-amz-content-sha256 and the token to what is signed.
-// Errors: bad_method, bad_url, bad_percent_escape, raw_plus_in_query (offset into url), bad_header_name,
+// Errors: bad_method, bad_url, bad_percent_escape, raw_plus_in_query (offset into url), bad_credentials,
+// bad_header_name,
 // bad_header_value, reserved_header (offset = header's index), bad_payload_hash, missing_host.
 Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
                           const SignRequest& request, HeaderSignature& out);

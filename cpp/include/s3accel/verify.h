@@ -67,13 +67,15 @@ struct ParsedAuth {
 // deferred: content_sha256_*, header_not_signed.
 Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& policy, ParsedAuth& out);
 
-// Step 7: builds the canonical request from the raw target and compares. Always fills the texts. Errors:
-// signature_mismatch, signed_header_missing (both mean that the signature does not match).
+// Step 7: builds the canonical request from the raw target and compares. Errors: signature_mismatch,
+// signed_header_missing (both mean that the signature does not match, and the texts are filled for the
+// message); bad_method, bad_header_name (offset: the header's index), which no HTTP parser lets through.
 Result<void> check_signature(const ReceivedRequest& request, const ParsedAuth& auth, const SigningKey& key,
                              Text& canonical, Text& to_sign);
 
 // Decodes an aws-chunked body and checks it chunk by chunk in bounded memory: at most one chunk header, one
-// trailer section and one batch of views into the caller's buffer are kept.
+// trailer section and one batch of views into the caller's output are kept. Which error is reported does not
+// depend on how the body was cut into pieces, and the first error stays: every later call repeats it.
 class ChunkDecoder {
  public:
   struct Config {
@@ -85,6 +87,8 @@ class ChunkDecoder {
     std::string seed_signature;
   };
 
+  // With signatures, `key`, a timestamp and a seed signature of 64 characters are needed; without them every
+  // call fails with wrong_order.
   ChunkDecoder(Config config, const SigningKey* key);
 
   // Takes the next bytes of the body, in pieces of any size, and writes the decoded ones to `out`, which has
@@ -116,6 +120,8 @@ class ChunkDecoder {
     std::uint64_t offset;
   };
 
+  Result<std::size_t> decode(Bytes in, std::uint8_t* out);
+  Result<void> check_end();
   Result<void> parse_header(std::string_view line);
   Result<void> parse_trailers();
   Result<void> flush_pending();
@@ -124,10 +130,12 @@ class ChunkDecoder {
 
   Config config_;
   HmacSha256Key hmac_;
+  HmacSha256Key chunk_;  // after the constant first 64 bytes of every chunk's string to sign
   std::string head_;     // "<date>\n<scope>\n"
   std::string to_sign_;  // chunk string to sign, rewritten in place
   std::size_t previous_at_ = 0;
   State state_ = State::header;
+  Error failed_;
   std::string line_;  // header or trailer bytes collected so far
   std::uint64_t consumed_ = 0;
   std::uint64_t decoded_ = 0;

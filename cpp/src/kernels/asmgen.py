@@ -5,19 +5,19 @@ x86-64, System V calling convention, AT&T syntax; ELF and Mach-O. Needs nothing 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROUND_CONSTANTS = [
-    int(word, 16)
-    for word in """
+# FIPS 180-4, section 4.2.2.
+_CONSTANTS = """
     428a2f98 71374491 b5c0fbcf e9b5dba5 3956c25b 59f111f1 923f82a4 ab1c5ed5 d807aa98 12835b01 243185be 550c7dc3
     72be5d74 80deb1fe 9bdc06a7 c19bf174 e49b69c1 efbe4786 0fc19dc6 240ca1cc 2de92c6f 4a7484aa 5cb0a9dc 76f988da
     983e5152 a831c66d b00327c8 bf597fc7 c6e00bf3 d5a79147 06ca6351 14292967 27b70a85 2e1b2138 4d2c6dfc 53380d13
     650a7354 766a0abb 81c2c92e 92722c85 a2bfe8a1 a81a664b c24b8b70 c76c51a3 d192e819 d6990624 f40e3585 106aa070
     19a4c116 1e376c08 2748774c 34b0bcb5 391c0cb3 4ed8aa4a 5b9cca4f 682e6ff3 748f82ee 78a5636f 84c87814 8cc70208
-    90befffa a4506ceb bef9a3f7 c67178f2""".split()
-]
+    90befffa a4506ceb bef9a3f7 c67178f2"""
+ROUND_CONSTANTS = [int(word, 16) for word in _CONSTANTS.split()]
 
 # Byte order of a 32-bit big-endian load, for one 128-bit lane of pshufb.
 SWAP_QUADS = ".quad 0x0405060700010203, 0x0c0d0e0f08090a0b"
@@ -51,7 +51,7 @@ def frame(generator: str, about: Sequence[str], constants: Sequence[str], functi
     return "\n".join(lines) + "\n"
 
 
-def function(name: str, body: Sequence[str], stack: int, saved: Sequence[str] = ()) -> str:
+def function(name: str, body: Sequence[str], stack: int) -> str:
     """A function with `stack` bytes of 64-byte aligned scratch at %rsp and a frame unwinders understand."""
     lines = [
         ".p2align 6",
@@ -70,12 +70,7 @@ def function(name: str, body: Sequence[str], stack: int, saved: Sequence[str] = 
         "mov %rsp, %rbp",
         ".cfi_def_cfa_register %rbp",
     ]
-    for index, register in enumerate(saved):
-        lines += [f"push %{register}", f".cfi_offset %{register}, {-24 - 8 * index}"]
     lines += [f"sub ${stack + 64}, %rsp", "and $-64, %rsp", *body, "vzeroupper"]
-    lines += [
-        f"mov {-8 - 8 * index}(%rbp), %{register}" for index, register in enumerate(saved)
-    ]
     lines += ["leave", ".cfi_def_cfa %rsp, 8", "ret", ".cfi_endproc"]
     lines += ["#if defined(__ELF__)", f".size {name}, .-{name}", "#endif"]
     return "\n".join(lines)
@@ -95,7 +90,5 @@ def merge(a: Sequence[str], b: Sequence[str]) -> list[str]:
 
 def write(generator_file: str, target: str, text: str) -> None:
     """Writes beside the generator, or to the folder given as the first argument (the test's comparison)."""
-    import sys
-
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(generator_file).resolve().parent
     (folder / target).write_text(text)

@@ -56,11 +56,15 @@ std::uint32_t detect() noexcept {
 #elif defined(__aarch64__) && defined(__APPLE__)
 
 // Every Apple Silicon CPU has all three.
-std::uint32_t detect() noexcept { return kArmSha2 | kArmPmull | kArmCrc; }
+std::uint32_t detect() noexcept {
+  return kArmSha2 | kArmPmull | kArmCrc;
+}
 
 #else
 
-std::uint32_t detect() noexcept { return 0; }
+std::uint32_t detect() noexcept {
+  return 0;
+}
 
 #endif
 

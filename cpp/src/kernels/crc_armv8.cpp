@@ -1,6 +1,7 @@
-// CRCs by carry-less multiplication, 128 bytes a step in eight NEON accumulators, with ARMv8's polynomial multiply;
-// fewer than 64 bytes of CRC32 and CRC32C by the crc32 instructions. The steps are those of crc_vpclmul512.cpp,
-// which explains them. Speed is not measured by this project, whose tests run this kernel under an emulator.
+// CRCs by carry-less multiplication, 128 bytes a step in eight NEON accumulators, with ARMv8's polynomial
+// multiply; fewer than 64 bytes of CRC32 and CRC32C by the crc32 instructions. The steps are those of
+// crc_vpclmul512.cpp, which explains them. Speed is not measured by this project, whose tests run this kernel
+// under an emulator.
 #include "kernels/kernel.h"
 
 #if defined(__aarch64__)
@@ -54,7 +55,9 @@ struct Constants {
 
 using Vector = uint64x2_t;
 
-S3ACCEL_INLINE Vector set(Pair k) { return vcombine_u64(vcreate_u64(k.low), vcreate_u64(k.high)); }
+S3ACCEL_INLINE Vector set(Pair k) {
+  return vcombine_u64(vcreate_u64(k.low), vcreate_u64(k.high));
+}
 
 S3ACCEL_INLINE Vector multiply_low(Vector a, Vector b) {
   return vreinterpretq_u64_p128(vmull_p64(vgetq_lane_u64(a, 0), vgetq_lane_u64(b, 0)));
@@ -67,7 +70,9 @@ S3ACCEL_INLINE Vector fold(Vector a, Vector c, Vector data) {
   return veorq_u64(veorq_u64(multiply_low(a, c), data), multiply_high(a, c));
 }
 
-S3ACCEL_INLINE Vector load(const std::uint8_t* p) { return vreinterpretq_u64_u8(vld1q_u8(p)); }
+S3ACCEL_INLINE Vector load(const std::uint8_t* p) {
+  return vreinterpretq_u64_u8(vld1q_u8(p));
+}
 
 // Bytes i of the result are bytes index[i] of v, zero where the index is 0x80 or more.
 S3ACCEL_INLINE Vector shuffle(Vector v, const std::uint8_t* index) {
@@ -86,7 +91,8 @@ S3ACCEL_INLINE std::uint64_t reduce(Vector r) {
   return crc;
 }
 
-// Indices for shuffle: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by n.
+// Indices for shuffle: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by
+// n.
 alignas(64) constexpr std::uint8_t kShift[48] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
     0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,

@@ -55,10 +55,13 @@ S3ACCEL_INLINE __m128i set(Pair k) {
 }
 
 S3ACCEL_INLINE __m128i fold(__m128i a, __m128i c, __m128i data) {
-  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data), _mm_clmulepi64_si128(a, c, 0x11));
+  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data),
+                       _mm_clmulepi64_si128(a, c, 0x11));
 }
 
-S3ACCEL_INLINE __m128i load(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+S3ACCEL_INLINE __m128i load(const std::uint8_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
 
 // The CRC register after the 16 bytes in `r`, whatever came before already folded into them.
 template <class K>
@@ -73,7 +76,8 @@ S3ACCEL_INLINE std::uint64_t reduce(__m128i r) {
   return crc;
 }
 
-// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by n.
+// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by
+// n.
 alignas(64) constexpr std::uint8_t kShift[48] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
     0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
@@ -81,7 +85,7 @@ alignas(64) constexpr std::uint8_t kShift[48] = {
 
 // Appends the 1..15 bytes at p; at least 16 bytes of the same buffer lie before p.
 S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, __m128i k128) {
-  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));       // n bytes, moved to the end
+  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));        // n bytes, moved to the end
   const __m128i others = _mm_shuffle_epi8(r, load(kShift + 16 + n));  // 16 - n bytes, moved to the start
   const __m128i fresh = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
   // Of the 16 bytes that end the buffer the last n are new.

@@ -1,5 +1,6 @@
-// CRCs by carry-less multiplication, 256 bytes a step in eight AVX2 accumulators, for CPUs with VPCLMULQDQ but
-// without AVX-512. The steps are those of crc_vpclmul512.cpp, which explains them, with registers of 32 bytes.
+// CRCs by carry-less multiplication, 256 bytes a step in eight AVX2 accumulators, for CPUs with VPCLMULQDQ
+// but without AVX-512. The steps are those of crc_vpclmul512.cpp, which explains them, with registers of 32
+// bytes.
 #include "kernels/kernel.h"
 
 #if defined(__x86_64__)
@@ -53,11 +54,14 @@ struct Constants {
 S3ACCEL_INLINE __m128i set(Pair k) {
   return _mm_set_epi64x(static_cast<long long>(k.high), static_cast<long long>(k.low));
 }
-S3ACCEL_INLINE __m256i set2(Pair k) { return _mm256_broadcastsi128_si256(set(k)); }
+S3ACCEL_INLINE __m256i set2(Pair k) {
+  return _mm256_broadcastsi128_si256(set(k));
+}
 
 S3ACCEL_INLINE __m128i fold(__m128i a, Pair k, __m128i data) {
   const __m128i c = set(k);
-  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data), _mm_clmulepi64_si128(a, c, 0x11));
+  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data),
+                       _mm_clmulepi64_si128(a, c, 0x11));
 }
 
 S3ACCEL_INLINE __m256i fold2(__m256i a, __m256i c, __m256i data) {
@@ -65,8 +69,12 @@ S3ACCEL_INLINE __m256i fold2(__m256i a, __m256i c, __m256i data) {
                           _mm256_clmulepi64_epi128(a, c, 0x11));
 }
 
-S3ACCEL_INLINE __m256i load2(const std::uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-S3ACCEL_INLINE __m128i load(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+S3ACCEL_INLINE __m256i load2(const std::uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+S3ACCEL_INLINE __m128i load(const std::uint8_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
 
 // The CRC register after the 16 bytes in `r`, whatever came before already folded into them.
 template <class K>
@@ -81,7 +89,8 @@ S3ACCEL_INLINE std::uint64_t reduce(__m128i r) {
   return crc;
 }
 
-// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by n.
+// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by
+// n.
 alignas(64) constexpr std::uint8_t kShift[48] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
     0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
@@ -89,7 +98,7 @@ alignas(64) constexpr std::uint8_t kShift[48] = {
 
 // Appends the 1..15 bytes at p; at least 16 bytes of the same buffer lie before p.
 S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, Pair k128) {
-  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));       // n bytes, moved to the end
+  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));        // n bytes, moved to the end
   const __m128i others = _mm_shuffle_epi8(r, load(kShift + 16 + n));  // 16 - n bytes, moved to the start
   const __m128i fresh = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
   // Of the 16 bytes that end the buffer the last n are new.
@@ -177,7 +186,8 @@ std::uint64_t crc64nvme(std::uint64_t crc, const std::uint8_t* p, std::size_t n)
 
 namespace s3accel::kernel {
 const CrcKernel kCrcVpclmul256 = {
-    "vpclmul256", "vpclmulqdq, avx2", kSsse3 | kSse41 | kPclmul | kVpclmul | kAvx | kAvx2, crc32, crc32c, crc64nvme,
+    "vpclmul256", "vpclmulqdq, avx2", kSsse3 | kSse41 | kPclmul | kVpclmul | kAvx | kAvx2, crc32,
+    crc32c,       crc64nvme,
 };
 }  // namespace s3accel::kernel
 

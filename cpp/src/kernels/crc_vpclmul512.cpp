@@ -1,8 +1,9 @@
 // CRCs by carry-less multiplication, 256 bytes a step in four AVX-512 accumulators.
 //
-// Two multiplications fold 64 bytes onto the next 64; Zen 4 does one 512-bit multiplication in 2 cycles, which
-// makes 16 bytes a cycle the limit whatever the width of the loop. All three CRCs take the same steps with
-// other constants: a reflected polynomial of degree 32 is treated as one of degree 64 by multiplying with x^32.
+// Two multiplications fold 64 bytes onto the next 64; Zen 4 does one 512-bit multiplication in 2 cycles,
+// which makes 16 bytes a cycle the limit whatever the width of the loop. All three CRCs take the same steps
+// with other constants: a reflected polynomial of degree 32 is treated as one of degree 64 by multiplying
+// with x^32.
 #include "kernels/kernel.h"
 
 #if defined(__x86_64__)
@@ -46,7 +47,8 @@ struct Constants {
   static constexpr Pair over(int distance) {
     return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
   }
-  static constexpr Pair k2048 = over(2048), k512 = over(512), k384 = over(384), k256 = over(256), k128 = over(128);
+  static constexpr Pair k2048 = over(2048), k512 = over(512), k384 = over(384), k256 = over(256),
+                        k128 = over(128);
   // In `low` what multiplies the first half in the last fold, in `high` the quotient for Barrett's reduction.
   static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient(kPolynomial)};
   static constexpr std::uint64_t modulus = kPolynomial << 1 | 1;
@@ -56,11 +58,14 @@ struct Constants {
 S3ACCEL_INLINE __m128i set(Pair k) {
   return _mm_set_epi64x(static_cast<long long>(k.high), static_cast<long long>(k.low));
 }
-S3ACCEL_INLINE __m512i set4(Pair k) { return _mm512_broadcast_i32x4(set(k)); }
+S3ACCEL_INLINE __m512i set4(Pair k) {
+  return _mm512_broadcast_i32x4(set(k));
+}
 
 S3ACCEL_INLINE __m128i fold(__m128i a, Pair k, __m128i data) {
   const __m128i c = set(k);
-  return _mm_ternarylogic_epi64(_mm_clmulepi64_si128(a, c, 0x00), _mm_clmulepi64_si128(a, c, 0x11), data, 0x96);
+  return _mm_ternarylogic_epi64(_mm_clmulepi64_si128(a, c, 0x00), _mm_clmulepi64_si128(a, c, 0x11), data,
+                                0x96);
 }
 
 S3ACCEL_INLINE __m512i fold4(__m512i a, __m512i c, const std::uint8_t* p) {
@@ -68,7 +73,9 @@ S3ACCEL_INLINE __m512i fold4(__m512i a, __m512i c, const std::uint8_t* p) {
                                    _mm512_loadu_si512(p), 0x96);
 }
 
-S3ACCEL_INLINE __m128i load(const std::uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+S3ACCEL_INLINE __m128i load(const std::uint8_t* p) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
 
 // The CRC register after the 16 bytes in `r`, whatever came before already folded into them.
 template <class K>
@@ -83,7 +90,8 @@ S3ACCEL_INLINE std::uint64_t reduce(__m128i r) {
   return crc;
 }
 
-// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by n.
+// Indices for pshufb: at 16 - n it moves bytes up by 16 - n (the first n remain, zeros below); at n down by
+// n.
 alignas(64) constexpr std::uint8_t kShift[48] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
     0,    1,    2,    3,    4,    5,    6,    7,    8,    9,    10,   11,   12,   13,   14,   15,
@@ -91,7 +99,7 @@ alignas(64) constexpr std::uint8_t kShift[48] = {
 
 // Appends the 1..15 bytes at p; at least 16 bytes of the same buffer lie before p.
 S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, Pair k128) {
-  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));       // n bytes, moved to the end
+  const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));        // n bytes, moved to the end
   const __m128i others = _mm_shuffle_epi8(r, load(kShift + 16 + n));  // 16 - n bytes, moved to the start
   const __m128i fresh = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
   // Of the 16 bytes that end the buffer the last n are new.

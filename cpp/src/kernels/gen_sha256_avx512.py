@@ -118,13 +118,19 @@ def transpose_state(to_lanes: bool) -> list[str]:
     if to_lanes:
         for message in range(16):
             for word in range(8):
-                out += [f"mov {32 * message + 4 * word}(%rdi), %r8d", f"mov %r8d, {64 * word + 4 * message}(%rsp)"]
+                out += [
+                    f"mov {32 * message + 4 * word}(%rdi), %r8d",
+                    f"mov %r8d, {64 * word + 4 * message}(%rsp)",
+                ]
         out += [f"vmovdqa64 {64 * word}(%rsp), {z(STATE[word])}" for word in range(8)]
     else:
         out += [f"vmovdqa64 {z(STATE[word])}, {64 * word}(%rsp)" for word in range(8)]
         for message in range(16):
             for word in range(8):
-                out += [f"mov {64 * word + 4 * message}(%rsp), %r8d", f"mov %r8d, {32 * message + 4 * word}(%rdi)"]
+                out += [
+                    f"mov {64 * word + 4 * message}(%rsp), %r8d",
+                    f"mov %r8d, {32 * message + 4 * word}(%rdi)",
+                ]
     return out
 
 

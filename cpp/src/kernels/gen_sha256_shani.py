@@ -58,7 +58,10 @@ class Lane:
             if not self.all_words and group > 0:
                 self.drop(group - 1)
             words = self.take(group)
-            out += [f"vmovdqu {16 * group}(%{self.pointer},%rax), {words}", f"vpshufb Lswap(%rip), {words}, {words}"]
+            out += [
+                f"vmovdqu {16 * group}(%{self.pointer},%rax), {words}",
+                f"vpshufb Lswap(%rip), {words}, {words}",
+            ]
             out += self.store(group)
         words = self.at(group)
         needs_older = 1 <= group < 15

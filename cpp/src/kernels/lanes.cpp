@@ -4,12 +4,13 @@
 #include <bit>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace s3accel::kernel {
 namespace {
 
-inline std::uint32_t big_endian(std::uint32_t v) noexcept {
-  return std::endian::native == std::endian::little ? __builtin_bswap32(v) : v;
-}
 inline std::uint64_t big_endian(std::uint64_t v) noexcept {
   return std::endian::native == std::endian::little ? __builtin_bswap64(v) : v;
 }
@@ -56,8 +57,9 @@ class Engine {
 
   void refill() noexcept {
     // A fresh start may take fewer than all lanes where that splits the remainder better (5 as 3 + 2).
-    const unsigned limit =
-        live_ == 0 && waiting() <= kMaxLanes && waiting() != 0 ? plan_.groups[waiting()].take : plan_.bulk.take;
+    const unsigned limit = live_ == 0 && waiting() <= kMaxLanes && waiting() != 0
+                               ? plan_.groups[waiting()].take
+                               : plan_.bulk.take;
     while (live_ < limit && waiting() != 0) start(next_message());
   }
 
@@ -105,9 +107,8 @@ class Engine {
           write_digest(work_.out + kSha256Size * lane.message, state(i));
           return false;
         }
-        std::uint8_t digest[kSha256Size];
-        write_digest(digest, state(i));
-        lane.blocks = write_tail(lane.scratch, digest, kSha256Size, kSha256Block + kSha256Size);
+        write_outer_block(lane.scratch, state(i));
+        lane.blocks = 1;
         std::memcpy(state(i), work_.outer->words, kSha256Size);
         lane.phase = Phase::outer;
         break;
@@ -166,7 +167,9 @@ class Engine {
 
 }  // namespace
 
-void run_lanes(const Plan& plan, const LaneWork& work) noexcept { Engine(plan, work).run(); }
+void run_lanes(const Plan& plan, const LaneWork& work) noexcept {
+  Engine(plan, work).run();
+}
 
 std::size_t write_tail(std::uint8_t tail[2 * kSha256Block], const std::uint8_t* end, std::size_t rest,
                        std::uint64_t total) noexcept {
@@ -181,20 +184,41 @@ std::size_t write_tail(std::uint8_t tail[2 * kSha256Block], const std::uint8_t* 
 }
 
 void write_digest(std::uint8_t out[kSha256Size], const std::uint32_t words[8]) noexcept {
-  for (int i = 0; i < 8; ++i) {
-    const std::uint32_t word = big_endian(words[i]);
-    std::memcpy(out + 4 * i, &word, 4);
+#if defined(__SSE2__)
+  // In 16-byte stores: what hashes the digest next (HMAC) loads 16 bytes at a time, and a load cannot be
+  // served from several smaller stores still under way.
+  for (int half = 0; half < 2; ++half) {
+    __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(words + 4 * half));
+    v = _mm_or_si128(_mm_slli_epi16(v, 8), _mm_srli_epi16(v, 8));
+    v = _mm_shufflehi_epi16(_mm_shufflelo_epi16(v, 0xB1), 0xB1);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * half), v);
   }
+#else
+  for (int i = 0; i < 8; ++i) store_be32(out + 4 * i, words[i]);
+#endif
 }
 
-void finish_one(const Sha256Kernel& kernel, Sha256State& state, const std::uint8_t* data, std::size_t size,
-                std::uint64_t start_length, std::uint8_t out[kSha256Size]) noexcept {
+void write_outer_block(std::uint8_t block[kSha256Block], const std::uint32_t inner[8]) noexcept {
+  // 0x80, zeros, and the 768 bits of the outer key block and the inner digest.
+  alignas(16) static constexpr std::uint8_t kPadding[kSha256Block - kSha256Size] = {
+      0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0};
+  write_digest(block, inner);
+  std::memcpy(block + kSha256Size, kPadding, sizeof kPadding);
+}
+
+void finish_state(const Sha256Kernel& kernel, Sha256State& state, const std::uint8_t* data, std::size_t size,
+                  std::uint64_t start_length) noexcept {
   const std::size_t blocks = size / kSha256Block, rest = size % kSha256Block;
   if (blocks != 0) kernel.compress(state.words, &data, blocks);
   alignas(64) std::uint8_t tail[2 * kSha256Block];
   const std::size_t tail_blocks = write_tail(tail, data + blocks * kSha256Block, rest, start_length + size);
   const std::uint8_t* p = tail;
   kernel.compress(state.words, &p, tail_blocks);
+}
+
+void finish_one(const Sha256Kernel& kernel, Sha256State& state, const std::uint8_t* data, std::size_t size,
+                std::uint64_t start_length, std::uint8_t out[kSha256Size]) noexcept {
+  finish_state(kernel, state, data, size, start_length);
   write_digest(out, state.words);
 }
 

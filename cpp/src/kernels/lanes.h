@@ -27,7 +27,14 @@ std::size_t write_tail(std::uint8_t tail[2 * kSha256Block], const std::uint8_t* 
 
 void write_digest(std::uint8_t out[kSha256Size], const std::uint32_t words[8]) noexcept;
 
-// One message of `size` bytes from `state` on, with a kernel for one message.
+// The one block of HMAC's outer hash: the inner digest, given as words, and its padding.
+void write_outer_block(std::uint8_t block[kSha256Block], const std::uint32_t inner[8]) noexcept;
+
+// One message of `size` bytes from `state` on, with a kernel for one message; `state` is then its result.
+void finish_state(const Sha256Kernel& kernel, Sha256State& state, const std::uint8_t* data, std::size_t size,
+                  std::uint64_t start_length) noexcept;
+
+// The same, and the digest written out.
 void finish_one(const Sha256Kernel& kernel, Sha256State& state, const std::uint8_t* data, std::size_t size,
                 std::uint64_t start_length, std::uint8_t out[kSha256Size]) noexcept;
 

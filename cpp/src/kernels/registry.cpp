@@ -7,6 +7,7 @@
 //   crc_pclmul.cpp         -O3 -mpclmul -msse4.1
 //   crc_vpclmul256.cpp     -O3 -mavx2 -mpclmul -mvpclmulqdq
 //   crc_vpclmul512.cpp     -O3 -mavx512f -mavx512vl -mavx512bw -mpclmul -mvpclmulqdq
+//                          (and -Wno-uninitialized -Wno-maybe-uninitialized: a false alarm of g++ 12)
 //   sha256_shani.S, sha256_hybrid.S, sha256_avx512.S: none; sha256_hybrid.cpp, sha256_avx512.cpp: none
 //   sha256_armv8.cpp       -O3 -march=armv8-a+crypto (clang: the same)
 //   crc_armv8.cpp          -O3 -march=armv8-a+crypto+crc
@@ -31,19 +32,21 @@ constexpr const Sha256Kernel* kSha256[] = {
 #if defined(__x86_64__)
     &kSha256Shani,
 #if !defined(_WIN32)
-    &kSha256Hybrid,       &kSha256ShaniMany[2], &kSha256ShaniMany[1],
-    &kSha256ShaniMany[0], &kSha256Avx512,
+    &kSha256Hybrid,   &kSha256ShaniMany[2], &kSha256ShaniMany[1], &kSha256ShaniMany[0], &kSha256Avx512,
 #endif
     &kSha256Avx2,
 #elif defined(__aarch64__)
-    &kSha256Armv8[0], &kSha256Armv8[1],
+    &kSha256Armv8[0],
+    &kSha256Armv8[1],
 #endif
     &kSha256Portable,
 };
 
 constexpr const CrcKernel* kCrc[] = {
 #if defined(__x86_64__)
-    &kCrcVpclmul512, &kCrcVpclmul256, &kCrcPclmul,
+    &kCrcVpclmul512,
+    &kCrcVpclmul256,
+    &kCrcPclmul,
 #elif defined(__aarch64__)
     &kCrcArmv8,
 #endif
@@ -58,12 +61,17 @@ struct Costs {
   double step[kSha256Count] = {};
 };
 
+constexpr double kMargin = 1.1;
+
 std::size_t index_of(const Sha256Kernel* kernel) noexcept {
-  return static_cast<std::size_t>(std::find(std::begin(kSha256), std::end(kSha256), kernel) - std::begin(kSha256));
+  return static_cast<std::size_t>(std::find(std::begin(kSha256), std::end(kSha256), kernel) -
+                                  std::begin(kSha256));
 }
 
 // Fills the plan's SHA-256 part with the cheapest way to split n equal messages into groups, for every n.
-void solve(const Costs& costs, Plan& plan) noexcept {
+// Many messages go to the kernel with the fewest lanes that is at most `margin` times slower than the
+// fastest: fewer lanes ask for fewer messages in hand.
+void solve(const Costs& costs, double margin, Plan& plan) noexcept {
   double best_one = 0, best_pair = 0, best_bulk = 0;
   for (std::size_t i = 0; i < kSha256Count; ++i) {
     const double step = costs.step[i];
@@ -74,6 +82,11 @@ void solve(const Costs& costs, Plan& plan) noexcept {
     const double each = step / kernel->lanes;
     if (best_bulk == 0 || each < best_bulk) best_bulk = each, plan.bulk = {kernel, kernel->lanes};
   }
+  for (std::size_t i = 0; i < kSha256Count; ++i) {
+    const unsigned lanes = kSha256[i]->lanes;
+    if (costs.step[i] == 0 || costs.step[i] / lanes > margin * best_bulk || lanes >= plan.bulk.take) continue;
+    plan.bulk = {kSha256[i], lanes};
+  }
   if (plan.pair != nullptr && best_pair >= 2 * best_one) plan.pair = nullptr;
   double total[kMaxLanes + 1] = {};
   for (unsigned n = 1; n <= kMaxLanes; ++n) {
@@ -82,7 +95,8 @@ void solve(const Costs& costs, Plan& plan) noexcept {
       if (costs.step[i] == 0) continue;
       const unsigned take = std::min(n, kSha256[i]->lanes);
       const double cost = costs.step[i] + total[n - take];
-      if (plan.groups[n].kernel == nullptr || cost < total[n]) total[n] = cost, plan.groups[n] = {kSha256[i], take};
+      if (plan.groups[n].kernel == nullptr || cost < total[n])
+        total[n] = cost, plan.groups[n] = {kSha256[i], take};
     }
   }
 }
@@ -102,9 +116,9 @@ struct FeatureName {
   const char* name;
 };
 constexpr FeatureName kFeatureNames[] = {
-    {kSsse3, "ssse3"},       {kSse41, "sse4.1"},       {kSha, "sha"},           {kAvx, "avx"},
-    {kAvx2, "avx2"},         {kAvx512f, "avx512f"},    {kAvx512bw, "avx512bw"}, {kAvx512vl, "avx512vl"},
-    {kPclmul, "pclmulqdq"},  {kVpclmul, "vpclmulqdq"}, {kArmSha2, "sha2"},      {kArmPmull, "pmull"},
+    {kSsse3, "ssse3"},      {kSse41, "sse4.1"},       {kSha, "sha"},           {kAvx, "avx"},
+    {kAvx2, "avx2"},        {kAvx512f, "avx512f"},    {kAvx512bw, "avx512bw"}, {kAvx512vl, "avx512vl"},
+    {kPclmul, "pclmulqdq"}, {kVpclmul, "vpclmulqdq"}, {kArmSha2, "sha2"},      {kArmPmull, "pmull"},
     {kArmCrc, "crc32"},
 };
 
@@ -144,7 +158,7 @@ void use_portable(Plan& plan) noexcept {
   Costs costs;
   costs.step[index_of(&kSha256Portable)] = kSha256Portable.step_cycles;
   plan = Plan{};
-  solve(costs, plan);
+  solve(costs, 1, plan);
   plan.crc = &kCrcPortable;
 }
 
@@ -215,7 +229,7 @@ struct Registry {
       costs.step[i] = sha256_time[i] / kTimedBlocks;
       sha256_rate[i] = 1e-9 * 64 * kSha256[i]->lanes / costs.step[i];
     }
-    solve(costs, plan);
+    solve(costs, kMargin, plan);
     plan.crc = &kCrcPortable;
     double best = 0;
     for (std::size_t i = 0; i < kCrcCount; ++i) {
@@ -233,11 +247,21 @@ const Registry& registry() noexcept {
 
 }  // namespace
 
-const Plan& plan() noexcept { return registry().plan; }
-std::span<const Sha256Kernel* const> sha256_kernels() noexcept { return kSha256; }
-std::span<const CrcKernel* const> crc_kernels() noexcept { return kCrc; }
-double sha256_rate(std::size_t i) noexcept { return registry().sha256_rate[i]; }
-double crc_rate(std::size_t i) noexcept { return registry().crc_rate[i]; }
+const Plan& plan() noexcept {
+  return registry().plan;
+}
+std::span<const Sha256Kernel* const> sha256_kernels() noexcept {
+  return kSha256;
+}
+std::span<const CrcKernel* const> crc_kernels() noexcept {
+  return kCrc;
+}
+double sha256_rate(std::size_t i) noexcept {
+  return registry().sha256_rate[i];
+}
+double crc_rate(std::size_t i) noexcept {
+  return registry().crc_rate[i];
+}
 
 const char* selection_error() noexcept {
   const Registry& r = registry();
@@ -291,7 +315,7 @@ bool make_plan(const char* name, Plan& plan, char* error, std::size_t error_size
       costs.step[i] = kernel.step_cycles;
     }
   }
-  solve(costs, plan);
+  solve(costs, any ? kMargin : 1, plan);
   return true;
 }
 

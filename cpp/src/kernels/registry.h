@@ -18,8 +18,8 @@ struct Group {
 };
 
 struct Plan {
-  const Sha256Kernel* one;      // one message
-  const Sha256Kernel* pair;     // two blocks side by side (HMAC pads); nullptr if two calls of `one` are as good
+  const Sha256Kernel* one;   // one message
+  const Sha256Kernel* pair;  // two blocks side by side (HMAC pads); nullptr if two calls of `one` are as good
   Group groups[kMaxLanes + 1];  // groups[n] for n messages in hand, n >= 1
   Group bulk;                   // many more messages than lanes
   const CrcKernel* crc;
@@ -40,7 +40,9 @@ const char* selection_error() noexcept;
 
 // What the CPU and the operating system offer (Feature bits); asked once.
 std::uint32_t cpu_features() noexcept;
-inline bool runs_here(std::uint32_t features) noexcept { return (features & ~cpu_features()) == 0; }
+inline bool runs_here(std::uint32_t features) noexcept {
+  return (features & ~cpu_features()) == 0;
+}
 
 // The plan that S3ACCEL_KERNEL=name would give (nullptr or "": what CPUID and the tables' step_cycles give),
 // without timing. On failure returns false and writes a sentence to `error`. For the registry and for tests.

@@ -43,7 +43,8 @@ __attribute__((always_inline)) inline void four_rounds(Messages<kLanes>& m) {
     // Words kGroup + 1 are complete once all four groups before them are there.
     if constexpr (kGroup >= 3 && kGroup < 15) {
       uint32x4_t* next = &w[(kGroup + 1) & 3];
-      *next = vsha256su1q_u32(vsha256su0q_u32(*next, w[(kGroup + 2) & 3]), w[(kGroup + 3) & 3], w[kGroup & 3]);
+      *next =
+          vsha256su1q_u32(vsha256su0q_u32(*next, w[(kGroup + 2) & 3]), w[(kGroup + 3) & 3], w[kGroup & 3]);
     }
   }
 }

@@ -19,7 +19,9 @@ alignas(64) constexpr std::uint32_t kRound[64] = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-S3ACCEL_INLINE __m256i add(__m256i x, __m256i y) { return _mm256_add_epi32(x, y); }
+S3ACCEL_INLINE __m256i add(__m256i x, __m256i y) {
+  return _mm256_add_epi32(x, y);
+}
 S3ACCEL_INLINE __m256i xor3(__m256i x, __m256i y, __m256i z) {
   return _mm256_xor_si256(_mm256_xor_si256(x, y), z);
 }
@@ -69,7 +71,8 @@ S3ACCEL_INLINE void one_round(__m256i* s, __m256i* w, int i) {
     w[i & 15] = add(add(w[i & 15], w[(i + 9) & 15]), add(sigma0, sigma1));
   }
   const __m256i choice = _mm256_xor_si256(g, _mm256_and_si256(e, _mm256_xor_si256(f, g)));
-  const __m256i majority = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(c, _mm256_or_si256(a, b)));
+  const __m256i majority =
+      _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(c, _mm256_or_si256(a, b)));
   const __m256i t1 = add(add(h, add(w[i & 15], _mm256_set1_epi32(static_cast<int>(kRound[i])))),
                          add(xor3(rotate<6>(e), rotate<11>(e), rotate<25>(e)), choice));
   d = add(d, t1);

@@ -953,1429 +953,1429 @@ jae 2f
 .p2align 6
 1:
 vmovdqa %xmm1, 0(%rsp)
-vmovdqa %xmm2, 16(%rsp)
-vmovdqu 0(%r10,%rax), %xmm11
-vmovdqu 0(%r9,%rax), %xmm10
 vmovdqu 0(%r8,%rax), %xmm9
+vmovdqu 0(%r9,%rax), %xmm10
+vmovdqu 0(%r10,%rax), %xmm11
+vmovdqu 0(%r11,%rax), %xmm12
 vinserti128 $1, 64(%r8,%rax), %ymm9, %ymm9
 vinserti128 $1, 64(%r9,%rax), %ymm10, %ymm10
-vmovdqu 0(%r11,%rax), %xmm12
-vmovdqa %xmm3, 32(%rsp)
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vinserti128 $1, 64(%r11,%rax), %ymm12, %ymm12
-vpshufb Lswap(%rip), %ymm12, %ymm12
+vmovdqa %xmm2, 16(%rsp)
 vinserti128 $1, 64(%r10,%rax), %ymm11, %ymm11
-vmovdqa %xmm4, 48(%rsp)
-vmovdqa %xmm5, 64(%rsp)
+vinserti128 $1, 64(%r11,%rax), %ymm12, %ymm12
 vpshufb Lswap(%rip), %ymm9, %ymm9
-vpaddd Lfirst+0(%rip), %ymm10, %ymm17
+vpshufb Lswap(%rip), %ymm10, %ymm10
+vmovdqa %xmm3, 32(%rsp)
+vmovdqa %xmm4, 48(%rsp)
 vpshufb Lswap(%rip), %ymm11, %ymm11
-vpaddd Lfirst+0(%rip), %ymm12, %ymm19
-vmovdqa64 %ymm19, 96(%rcx)
-vmovdqa %xmm6, 80(%rsp)
-vpaddd Lfirst+0(%rip), %ymm11, %ymm18
-vmovdqa64 %ymm18, 64(%rcx)
-vpunpckhdq %ymm10, %ymm9, %ymm18
-vmovdqa64 %ymm17, 32(%rcx)
-vmovdqa %xmm7, 96(%rsp)
-vmovdqa %xmm8, 112(%rsp)
+vpshufb Lswap(%rip), %ymm12, %ymm12
 vpaddd Lfirst+0(%rip), %ymm9, %ymm16
-vpunpckldq %ymm12, %ymm11, %ymm13
+vpaddd Lfirst+0(%rip), %ymm10, %ymm17
+vpaddd Lfirst+0(%rip), %ymm11, %ymm18
+vmovdqa %xmm5, 64(%rsp)
+vpaddd Lfirst+0(%rip), %ymm12, %ymm19
 vmovdqa64 %ymm16, 0(%rcx)
+vmovdqa64 %ymm17, 32(%rcx)
+vmovdqa64 %ymm18, 64(%rcx)
+vmovdqa %xmm6, 80(%rsp)
+vmovdqa %xmm7, 96(%rsp)
+vmovdqa64 %ymm19, 96(%rcx)
 vpunpckldq %ymm10, %ymm9, %ymm16
+vpunpckldq %ymm12, %ymm11, %ymm13
+vpunpckhdq %ymm10, %ymm9, %ymm18
+vpunpckhdq %ymm12, %ymm11, %ymm14
+vmovdqa %xmm8, 112(%rsp)
 vpunpckhqdq %ymm13, %ymm16, %ymm17
+vpunpcklqdq %ymm13, %ymm16, %ymm16
+vpunpckhqdq %ymm14, %ymm18, %ymm19
+vpunpcklqdq %ymm14, %ymm18, %ymm18
 vmovq 0(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpunpcklqdq %ymm13, %ymm16, %ymm16
-vmovdqu 16(%r10,%rax), %xmm10
-vpunpckhdq %ymm12, %ymm11, %ymm14
-vinserti128 $1, 80(%r10,%rax), %ymm10, %ymm10
 vmovq 32(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vmovdqu 16(%r8,%rax), %xmm15
+vmovdqu 16(%r9,%rax), %xmm9
+vmovdqu 16(%r10,%rax), %xmm10
+vmovdqu 16(%r11,%rax), %xmm11
+vinserti128 $1, 80(%r8,%rax), %ymm15, %ymm15
 vmovq 64(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vmovdqu 16(%r9,%rax), %xmm9
-vmovdqu 16(%r8,%rax), %xmm15
-vpunpckhqdq %ymm14, %ymm18, %ymm19
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vmovdqu 16(%r11,%rax), %xmm11
+vinserti128 $1, 80(%r9,%rax), %ymm9, %ymm9
+vinserti128 $1, 80(%r10,%rax), %ymm10, %ymm10
+vinserti128 $1, 80(%r11,%rax), %ymm11, %ymm11
+vpshufb Lswap(%rip), %ymm15, %ymm15
 vmovq 96(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpunpcklqdq %ymm14, %ymm18, %ymm18
-vinserti128 $1, 80(%r11,%rax), %ymm11, %ymm11
-vpshufb Lswap(%rip), %ymm11, %ymm11
-vinserti128 $1, 80(%r8,%rax), %ymm15, %ymm15
 vmovq 8(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vpshufb Lswap(%rip), %ymm9, %ymm9
+vpshufb Lswap(%rip), %ymm10, %ymm10
+vpshufb Lswap(%rip), %ymm11, %ymm11
+vpaddd Lfirst+32(%rip), %ymm15, %ymm20
+vpaddd Lfirst+32(%rip), %ymm9, %ymm21
 vmovq 40(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vinserti128 $1, 80(%r9,%rax), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm9, %ymm9
+vpaddd Lfirst+32(%rip), %ymm10, %ymm22
 vpaddd Lfirst+32(%rip), %ymm11, %ymm23
-vpaddd Lfirst+32(%rip), %ymm15, %ymm20
+vmovdqa64 %ymm20, 128(%rcx)
+vmovdqa64 %ymm21, 160(%rcx)
 vmovq 72(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpunpckldq %ymm11, %ymm10, %ymm12
-vmovdqa64 %ymm20, 128(%rcx)
-vpaddd Lfirst+32(%rip), %ymm9, %ymm21
-vmovdqa64 %ymm23, 224(%rcx)
 vmovq 104(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vmovdqa64 %ymm22, 192(%rcx)
+vmovdqa64 %ymm23, 224(%rcx)
+vpunpckldq %ymm9, %ymm15, %ymm20
+vpunpckldq %ymm11, %ymm10, %ymm12
+vpunpckhdq %ymm9, %ymm15, %ymm22
 vmovq 128(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vmovdqu 32(%r8,%rax), %xmm14
-vpunpckldq %ymm9, %ymm15, %ymm20
-vmovdqa64 %ymm21, 160(%rcx)
-vpaddd Lfirst+32(%rip), %ymm10, %ymm22
-vinserti128 $1, 96(%r8,%rax), %ymm14, %ymm14
+vpunpckhdq %ymm11, %ymm10, %ymm13
+vpunpckhqdq %ymm12, %ymm20, %ymm21
+vpunpcklqdq %ymm12, %ymm20, %ymm20
+vpunpckhqdq %ymm13, %ymm22, %ymm23
 vmovq 160(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vmovdqa64 %ymm22, 192(%rcx)
-vpunpckhdq %ymm9, %ymm15, %ymm22
-vpunpckhdq %ymm11, %ymm10, %ymm13
-vmovdqu 32(%r10,%rax), %xmm9
 vmovq 192(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vpunpcklqdq %ymm13, %ymm22, %ymm22
+vmovdqu 32(%r8,%rax), %xmm14
+vmovdqu 32(%r9,%rax), %xmm15
+vmovdqu 32(%r10,%rax), %xmm9
+vmovdqu 32(%r11,%rax), %xmm10
+vinserti128 $1, 96(%r8,%rax), %ymm14, %ymm14
 vmovq 224(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpshufb Lswap(%rip), %ymm14, %ymm14
-vmovdqu 32(%r9,%rax), %xmm15
-vpunpckhqdq %ymm12, %ymm20, %ymm21
-vinserti128 $1, 96(%r10,%rax), %ymm9, %ymm9
-vmovdqu 32(%r11,%rax), %xmm10
 vinserti128 $1, 96(%r9,%rax), %ymm15, %ymm15
+vinserti128 $1, 96(%r10,%rax), %ymm9, %ymm9
+vinserti128 $1, 96(%r11,%rax), %ymm10, %ymm10
+vpshufb Lswap(%rip), %ymm14, %ymm14
 vmovq 136(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpunpckhqdq %ymm13, %ymm22, %ymm23
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpaddd Lfirst+64(%rip), %ymm14, %ymm24
-vpaddd Lfirst+64(%rip), %ymm15, %ymm25
 vmovq 168(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vpshufb Lswap(%rip), %ymm15, %ymm15
+vpshufb Lswap(%rip), %ymm9, %ymm9
+vpshufb Lswap(%rip), %ymm10, %ymm10
+vpaddd Lfirst+64(%rip), %ymm14, %ymm24
+vpaddd Lfirst+64(%rip), %ymm15, %ymm25
 vmovq 200(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vpaddd Lfirst+64(%rip), %ymm9, %ymm26
+vpaddd Lfirst+64(%rip), %ymm10, %ymm27
+vmovdqa64 %ymm24, 256(%rcx)
 vmovdqa64 %ymm25, 288(%rcx)
-vpunpcklqdq %ymm13, %ymm22, %ymm22
-vinserti128 $1, 96(%r11,%rax), %ymm10, %ymm10
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vpunpcklqdq %ymm12, %ymm20, %ymm20
 vmovq 232(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpaddd Lfirst+64(%rip), %ymm9, %ymm26
-vmovdqa64 %ymm24, 256(%rcx)
-vpunpckldq %ymm15, %ymm14, %ymm24
 vmovq 256(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vmovdqa64 %ymm26, 320(%rcx)
+vmovdqa64 %ymm27, 352(%rcx)
+vpunpckldq %ymm15, %ymm14, %ymm24
+vpunpckldq %ymm10, %ymm9, %ymm11
+vpunpckhdq %ymm15, %ymm14, %ymm26
 vmovq 288(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpunpckldq %ymm10, %ymm9, %ymm11
-vmovdqu 48(%r8,%rax), %xmm13
-vpaddd Lfirst+64(%rip), %ymm10, %ymm27
-vmovdqa64 %ymm26, 320(%rcx)
-vpunpckhdq %ymm15, %ymm14, %ymm26
+vpunpckhdq %ymm10, %ymm9, %ymm12
+vpunpckhqdq %ymm11, %ymm24, %ymm25
+vpunpcklqdq %ymm11, %ymm24, %ymm24
+vpunpckhqdq %ymm12, %ymm26, %ymm27
 vmovq 320(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vmovdqu 48(%r9,%rax), %xmm14
-vinserti128 $1, 112(%r9,%rax), %ymm14, %ymm14
-vmovdqu 48(%r10,%rax), %xmm15
-vpunpckhdq %ymm10, %ymm9, %ymm12
 vmovq 352(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vpunpcklqdq %ymm12, %ymm26, %ymm26
+vmovdqu 48(%r8,%rax), %xmm13
+vmovdqu 48(%r9,%rax), %xmm14
+vmovdqu 48(%r10,%rax), %xmm15
+vmovdqu 48(%r11,%rax), %xmm9
 vmovq 264(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
 vinserti128 $1, 112(%r8,%rax), %ymm13, %ymm13
-vpshufb Lswap(%rip), %ymm14, %ymm14
-vpunpckhqdq %ymm11, %ymm24, %ymm25
-vmovdqa64 %ymm27, 352(%rcx)
+vinserti128 $1, 112(%r9,%rax), %ymm14, %ymm14
 vinserti128 $1, 112(%r10,%rax), %ymm15, %ymm15
+vinserti128 $1, 112(%r11,%rax), %ymm9, %ymm9
 vmovq 296(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vmovdqu 48(%r11,%rax), %xmm9
-vpunpckhqdq %ymm12, %ymm26, %ymm27
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpshufb Lswap(%rip), %ymm13, %ymm13
 vmovq 328(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vpshufb Lswap(%rip), %ymm13, %ymm13
+vpshufb Lswap(%rip), %ymm14, %ymm14
+vpshufb Lswap(%rip), %ymm15, %ymm15
+vpshufb Lswap(%rip), %ymm9, %ymm9
+vpaddd Lfirst+96(%rip), %ymm13, %ymm28
 vmovq 360(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vinserti128 $1, 112(%r11,%rax), %ymm9, %ymm9
-vpunpcklqdq %ymm12, %ymm26, %ymm26
-vpaddd Lfirst+96(%rip), %ymm15, %ymm30
-vpshufb Lswap(%rip), %ymm9, %ymm9
 vpaddd Lfirst+96(%rip), %ymm14, %ymm29
+vpaddd Lfirst+96(%rip), %ymm15, %ymm30
+vpaddd Lfirst+96(%rip), %ymm9, %ymm31
+vmovdqa64 %ymm28, 384(%rcx)
 vmovq 384(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpaddd Lfirst+96(%rip), %ymm13, %ymm28
-vpunpcklqdq %ymm11, %ymm24, %ymm24
-vpaddd Lfirst+96(%rip), %ymm9, %ymm31
-vmovdqa64 %ymm30, 448(%rcx)
 vmovq 416(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vmovdqa64 %ymm29, 416(%rcx)
+vmovdqa64 %ymm30, 448(%rcx)
+vmovdqa64 %ymm31, 480(%rcx)
+vpunpckldq %ymm14, %ymm13, %ymm28
+vpunpckldq %ymm9, %ymm15, %ymm10
 vmovq 448(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm25, %ymm16, %ymm16
-vmovdqa64 %ymm31, 480(%rcx)
-vmovdqa64 %ymm28, 384(%rcx)
-vpunpckldq %ymm14, %ymm13, %ymm28
-vmovdqa64 %ymm29, 416(%rcx)
-vmovq 480(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
 vpunpckhdq %ymm14, %ymm13, %ymm30
 vpunpckhdq %ymm9, %ymm15, %ymm11
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
+vpunpckhqdq %ymm10, %ymm28, %ymm29
+vpunpcklqdq %ymm10, %ymm28, %ymm28
+vmovq 480(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
 vmovq 392(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vpunpckhqdq %ymm11, %ymm30, %ymm31
+vpunpcklqdq %ymm11, %ymm30, %ymm30
+vpaddd %ymm25, %ymm16, %ymm16
+vprord $7, %ymm17, %ymm13
+vprord $18, %ymm17, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 424(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpunpckldq %ymm9, %ymm15, %ymm10
-vpunpckhqdq %ymm10, %ymm28, %ymm29
-vpunpckhqdq %ymm11, %ymm30, %ymm31
 vpsrld $3, %ymm17, %ymm14
-vpunpcklqdq %ymm11, %ymm30, %ymm30
-vmovq 456(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
 vpxor %ymm14, %ymm13, %ymm13
 vpaddd %ymm13, %ymm16, %ymm16
 vpaddd %ymm26, %ymm17, %ymm17
-vprord $7, %ymm18, %ymm13
+vmovq 456(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
 vmovq 488(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vmovq 512(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
+vprord $7, %ymm18, %ymm13
 vprord $18, %ymm18, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
 vpsrld $3, %ymm18, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vmovq 512(%rsi), %xmm0
+sha256rnds2 %xmm1, %xmm2
+vpaddd %ymm13, %ymm17, %ymm17
 vpaddd %ymm27, %ymm18, %ymm18
+vprord $7, %ymm19, %ymm13
+vprord $17, %ymm30, %ymm9
 vmovq 520(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm13, %ymm17, %ymm17
-vprord $7, %ymm19, %ymm13
-vprord $17, %ymm31, %ymm11
-vprord $19, %ymm31, %ymm12
 vmovq 544(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vmovq 552(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
 vprord $18, %ymm19, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm19, %ymm14
-vprord $17, %ymm30, %ymm9
-vpunpcklqdq %ymm10, %ymm28, %ymm28
-vmovq 576(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
+vprord $17, %ymm31, %ymm11
 vpxor %ymm14, %ymm13, %ymm13
 vprord $19, %ymm30, %ymm10
+vpsrld $3, %ymm19, %ymm14
+vmovq 552(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
+vprord $19, %ymm31, %ymm12
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vpaddd %ymm13, %ymm18, %ymm18
-vpxor %ymm12, %ymm11, %ymm11
+vmovq 576(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
 vmovq 584(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vpxor %ymm12, %ymm11, %ymm11
+vpaddd %ymm28, %ymm19, %ymm19
+vprord $7, %ymm20, %ymm13
+vpsrld $10, %ymm30, %ymm10
+vprord $18, %ymm20, %ymm14
 vmovq 608(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vprord $18, %ymm20, %ymm14
 vpsrld $10, %ymm31, %ymm12
-vpaddd %ymm28, %ymm19, %ymm19
+vpxor %ymm14, %ymm13, %ymm13
 vpxor %ymm10, %ymm9, %ymm9
-vprord $7, %ymm20, %ymm13
+vpsrld $3, %ymm20, %ymm14
 vmovq 616(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpsrld $10, %ymm30, %ymm10
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm20, %ymm14
 vmovq 640(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpxor %ymm12, %ymm11, %ymm11
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm16, %ymm16
+vpaddd %ymm13, %ymm19, %ymm19
+vpaddd %ymm11, %ymm17, %ymm17
 vmovq 648(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm11, %ymm17, %ymm17
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm9, %ymm16, %ymm16
-vmovq 672(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
 vpaddd Lround+64(%rip){1to8}, %ymm16, %ymm13
 vpaddd Lround+68(%rip){1to8}, %ymm17, %ymm14
+vprord $17, %ymm16, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vmovq 672(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
 vmovq 680(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vmovq 704(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $17, %ymm16, %ymm9
-vprord $18, %ymm21, %ymm14
-vmovdqa64 %ymm13, 544(%rcx)
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vprord $17, %ymm17, %ymm11
 vmovdqa64 %ymm15, 512(%rcx)
+vprord $19, %ymm16, %ymm10
+vmovdqa64 %ymm13, 544(%rcx)
+vmovq 704(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm29, %ymm20, %ymm20
+vprord $19, %ymm17, %ymm12
+vprord $7, %ymm21, %ymm13
+vprord $18, %ymm21, %ymm14
 vmovq 712(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $7, %ymm21, %ymm13
-vprord $19, %ymm17, %ymm12
-vpaddd %ymm29, %ymm20, %ymm20
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 736(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vmovq 744(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm21, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm30, %ymm21, %ymm21
-vprord $19, %ymm16, %ymm10
+vpsrld $10, %ymm16, %ymm10
+vmovq 744(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
 vpaddd %ymm13, %ymm20, %ymm20
-vpxor %ymm10, %ymm9, %ymm9
+vpaddd %ymm30, %ymm21, %ymm21
+vpsrld $10, %ymm17, %ymm12
+vprord $7, %ymm22, %ymm13
 vmovq 768(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpsrld $10, %ymm16, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm10, %ymm9, %ymm9
-vprord $7, %ymm22, %ymm13
 vmovq 776(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vmovq 800(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpsrld $10, %ymm17, %ymm12
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm11, %ymm19, %ymm19
+vpxor %ymm10, %ymm9, %ymm9
 vprord $18, %ymm22, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm22, %ymm14
+vmovq 800(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm18, %ymm18
+vpaddd %ymm13, %ymm21, %ymm21
+vpaddd %ymm11, %ymm19, %ymm19
 vmovq 808(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm9, %ymm18, %ymm18
-vprord $17, %ymm18, %ymm9
-vpsrld $3, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 832(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 840(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm13, %ymm21, %ymm21
 vpaddd Lround+72(%rip){1to8}, %ymm18, %ymm13
 vpaddd Lround+76(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm19, %ymm11
+vprord $17, %ymm18, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
+vmovq 840(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vprord $17, %ymm19, %ymm11
+vmovdqa64 %ymm15, 576(%rcx)
+vprord $19, %ymm18, %ymm10
+vmovdqa64 %ymm13, 608(%rcx)
 vmovq 864(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vprord $19, %ymm18, %ymm10
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm15, 576(%rcx)
-vprord $18, %ymm23, %ymm14
 vmovq 872(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm31, %ymm22, %ymm22
+vprord $19, %ymm19, %ymm12
+vprord $7, %ymm23, %ymm13
+vprord $18, %ymm23, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 896(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vmovdqa64 %ymm13, 608(%rcx)
-vprord $7, %ymm23, %ymm13
-vpaddd %ymm31, %ymm22, %ymm22
 vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm23, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 904(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vprord $19, %ymm19, %ymm12
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm16, %ymm23, %ymm23
 vmovq 928(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vpsrld $10, %ymm18, %ymm10
+vpaddd %ymm13, %ymm22, %ymm22
+vpaddd %ymm16, %ymm23, %ymm23
+vpsrld $10, %ymm19, %ymm12
+vprord $7, %ymm24, %ymm13
 vmovq 936(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm13, %ymm22, %ymm22
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $10, %ymm18, %ymm10
 vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm9, %ymm20, %ymm20
+vprord $18, %ymm24, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vmovq 960(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vprord $18, %ymm24, %ymm14
-vprord $7, %ymm24, %ymm13
-vpsrld $10, %ymm19, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 968(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vmovq 992(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vprord $17, %ymm20, %ymm9
 vpsrld $3, %ymm24, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm20, %ymm20
 vpaddd %ymm13, %ymm23, %ymm23
+vpaddd %ymm11, %ymm21, %ymm21
+vmovq 992(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
 vpaddd Lround+80(%rip){1to8}, %ymm20, %ymm13
+vpaddd Lround+84(%rip){1to8}, %ymm21, %ymm14
+vprord $17, %ymm20, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
 vmovq 1000(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vprord $19, %ymm20, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm11, %ymm21, %ymm21
-vpaddd Lround+84(%rip){1to8}, %ymm21, %ymm14
 vmovq 1024(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm21, %ymm11
+vmovdqa64 %ymm15, 640(%rcx)
+vprord $19, %ymm20, %ymm10
+vmovdqa64 %ymm13, 672(%rcx)
+vpaddd %ymm17, %ymm24, %ymm24
 vmovq 1032(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm17, %ymm24, %ymm24
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm13, 672(%rcx)
+vprord $19, %ymm21, %ymm12
 vprord $7, %ymm25, %ymm13
+vprord $18, %ymm25, %ymm14
 vpxor %ymm10, %ymm9, %ymm9
 vmovq 1056(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vprord $18, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vmovdqa64 %ymm15, 640(%rcx)
 vmovq 1064(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vmovq 1088(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm25, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm18, %ymm25, %ymm25
 vpsrld $10, %ymm20, %ymm10
-vpxor %ymm10, %ymm9, %ymm9
+vmovq 1088(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm13, %ymm24, %ymm24
+vpaddd %ymm18, %ymm25, %ymm25
+vpsrld $10, %ymm21, %ymm12
+vprord $7, %ymm26, %ymm13
 vmovq 1096(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $18, %ymm26, %ymm14
-vprord $19, %ymm21, %ymm12
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm13, %ymm24, %ymm24
 vmovq 1120(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vpxor %ymm10, %ymm9, %ymm9
+vprord $18, %ymm26, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm26, %ymm14
 vmovq 1128(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vpxor %ymm14, %ymm13, %ymm13
 vpaddd %ymm9, %ymm22, %ymm22
-vprord $17, %ymm22, %ymm9
-vpsrld $10, %ymm21, %ymm12
-vpxor %ymm12, %ymm11, %ymm11
-vprord $7, %ymm26, %ymm13
+vpaddd %ymm13, %ymm25, %ymm25
+vpaddd %ymm11, %ymm23, %ymm23
 vmovq 1152(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm26, %ymm14
-vpaddd %ymm11, %ymm23, %ymm23
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 1160(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vpaddd Lround+88(%rip){1to8}, %ymm22, %ymm13
+vpaddd Lround+92(%rip){1to8}, %ymm23, %ymm14
+vprord $17, %ymm22, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1184(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpaddd Lround+92(%rip){1to8}, %ymm23, %ymm14
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd Lround+88(%rip){1to8}, %ymm22, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
 vprord $17, %ymm23, %ymm11
+vmovdqa64 %ymm15, 704(%rcx)
+vprord $19, %ymm22, %ymm10
+vmovdqa64 %ymm13, 736(%rcx)
 vmovq 1192(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm13, 736(%rcx)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm15, 704(%rcx)
 vmovq 1216(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 1224(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpxor %ymm10, %ymm9, %ymm9
+vpaddd %ymm19, %ymm26, %ymm26
 vprord $19, %ymm23, %ymm12
 vprord $7, %ymm27, %ymm13
-vpaddd %ymm19, %ymm26, %ymm26
 vprord $18, %ymm27, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vmovq 1224(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm27, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1248(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm27, %ymm14
-vpsrld $10, %ymm22, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
 vmovq 1256(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vpsrld $10, %ymm22, %ymm10
+vpaddd %ymm13, %ymm26, %ymm26
+vpaddd %ymm20, %ymm27, %ymm27
+vpsrld $10, %ymm23, %ymm12
+vprord $7, %ymm28, %ymm13
 vmovq 1280(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm26, %ymm26
 vpxor %ymm10, %ymm9, %ymm9
-vprord $7, %ymm28, %ymm13
 vprord $18, %ymm28, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vmovq 1288(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm9, %ymm24, %ymm24
-vpsrld $10, %ymm23, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm28, %ymm14
 vmovq 1312(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vpsrld $3, %ymm28, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm24, %ymm24
+vpaddd %ymm13, %ymm27, %ymm27
+vpaddd %ymm11, %ymm25, %ymm25
+vpaddd Lround+96(%rip){1to8}, %ymm24, %ymm13
 vmovq 1320(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm20, %ymm27, %ymm27
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd Lround+96(%rip){1to8}, %ymm24, %ymm13
-vprord $19, %ymm24, %ymm10
+vpaddd Lround+100(%rip){1to8}, %ymm25, %ymm14
+vprord $17, %ymm24, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1344(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm11, %ymm25, %ymm25
-vprord $19, %ymm25, %ymm12
-vpaddd Lround+100(%rip){1to8}, %ymm25, %ymm14
-vpunpckldq %ymm14, %ymm13, %ymm15
 vmovq 1352(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vprord $17, %ymm25, %ymm11
+vmovdqa64 %ymm15, 768(%rcx)
+vprord $19, %ymm24, %ymm10
+vmovdqa64 %ymm13, 800(%rcx)
+vpaddd %ymm21, %ymm28, %ymm28
 vmovq 1376(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vprord $17, %ymm24, %ymm9
-vprord $17, %ymm25, %ymm11
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm13, 800(%rcx)
-vpxor %ymm12, %ymm11, %ymm11
+vprord $19, %ymm25, %ymm12
+vprord $7, %ymm29, %ymm13
+vprord $18, %ymm29, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 1384(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vprord $18, %ymm29, %ymm14
-vpaddd %ymm21, %ymm28, %ymm28
-vmovdqa64 %ymm15, 768(%rcx)
-vprord $7, %ymm29, %ymm13
 vmovq 1408(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vmovq 1416(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vpxor %ymm10, %ymm9, %ymm9
 vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm29, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm24, %ymm10
+vmovq 1416(%rsi), %xmm0
+sha256rnds2 %xmm3, %xmm4
+vpaddd %ymm13, %ymm28, %ymm28
+vpaddd %ymm22, %ymm29, %ymm29
+vpsrld $10, %ymm25, %ymm12
+vprord $7, %ymm30, %ymm13
 vmovq 1440(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $10, %ymm25, %ymm12
-vpaddd %ymm22, %ymm29, %ymm29
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm13, %ymm28, %ymm28
 vmovq 1448(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vpxor %ymm10, %ymm9, %ymm9
+vprord $18, %ymm30, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm30, %ymm14
 vmovq 1472(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vprord $18, %ymm30, %ymm14
-vpxor %ymm12, %ymm11, %ymm11
-vprord $7, %ymm30, %ymm13
 vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm30, %ymm14
+vpaddd %ymm9, %ymm26, %ymm26
+vpaddd %ymm13, %ymm29, %ymm29
+vpaddd %ymm11, %ymm27, %ymm27
 vmovq 1480(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm11, %ymm27, %ymm27
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd Lround+108(%rip){1to8}, %ymm27, %ymm14
-vpaddd %ymm13, %ymm29, %ymm29
 vmovq 1504(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vpaddd Lround+104(%rip){1to8}, %ymm26, %ymm13
+vpaddd Lround+108(%rip){1to8}, %ymm27, %ymm14
+vprord $17, %ymm26, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1512(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
 vprord $17, %ymm27, %ymm11
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd Lround+104(%rip){1to8}, %ymm26, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vmovdqa64 %ymm15, 832(%rcx)
+vprord $19, %ymm26, %ymm10
+vmovdqa64 %ymm13, 864(%rcx)
 vmovq 1536(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vprord $17, %ymm26, %ymm9
-vmovdqa64 %ymm13, 864(%rcx)
-vprord $19, %ymm27, %ymm12
-vmovdqa64 %ymm15, 832(%rcx)
 vmovq 1544(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vmovq 1568(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vprord $19, %ymm26, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
+vpaddd %ymm23, %ymm30, %ymm30
+vprord $19, %ymm27, %ymm12
 vprord $7, %ymm31, %ymm13
 vprord $18, %ymm31, %ymm14
-vpaddd %ymm23, %ymm30, %ymm30
+vpxor %ymm10, %ymm9, %ymm9
+vmovq 1568(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm31, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1576(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpsrld $3, %ymm31, %ymm14
-vpsrld $10, %ymm26, %ymm10
 vmovq 1600(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vpsrld $10, %ymm26, %ymm10
+vpaddd %ymm13, %ymm30, %ymm30
+vpaddd %ymm24, %ymm31, %ymm31
+vpsrld $10, %ymm27, %ymm12
+vprord $7, %ymm16, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 1608(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm27, %ymm12
 vprord $18, %ymm16, %ymm14
-vpaddd %ymm24, %ymm31, %ymm31
-vpaddd %ymm13, %ymm30, %ymm30
-vprord $7, %ymm16, %ymm13
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm16, %ymm14
 vmovq 1632(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm28, %ymm28
-vpxor %ymm12, %ymm11, %ymm11
 vmovq 1640(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm28, %ymm28
+vpaddd %ymm13, %ymm31, %ymm31
+vpaddd %ymm11, %ymm29, %ymm29
+vpaddd Lround+112(%rip){1to8}, %ymm28, %ymm13
 vmovq 1664(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpsrld $3, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm11, %ymm29, %ymm29
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd Lround+112(%rip){1to8}, %ymm28, %ymm13
+vpaddd Lround+116(%rip){1to8}, %ymm29, %ymm14
+vprord $17, %ymm28, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1672(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vprord $19, %ymm28, %ymm10
-vpaddd Lround+116(%rip){1to8}, %ymm29, %ymm14
-vpunpckldq %ymm14, %ymm13, %ymm15
-vprord $17, %ymm29, %ymm11
 vmovq 1696(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vprord $17, %ymm29, %ymm11
+vmovdqa64 %ymm15, 896(%rcx)
+vprord $19, %ymm28, %ymm10
+vmovdqa64 %ymm13, 928(%rcx)
+vpaddd %ymm25, %ymm16, %ymm16
 vmovq 1704(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpunpckhdq %ymm14, %ymm13, %ymm13
 vprord $19, %ymm29, %ymm12
-vprord $17, %ymm28, %ymm9
-vmovdqa64 %ymm13, 928(%rcx)
+vprord $7, %ymm17, %ymm13
+vprord $18, %ymm17, %ymm14
 vpxor %ymm10, %ymm9, %ymm9
 vmovq 1728(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vprord $18, %ymm17, %ymm14
-vprord $7, %ymm17, %ymm13
-vmovdqa64 %ymm15, 896(%rcx)
-vpaddd %ymm25, %ymm16, %ymm16
 vmovq 1736(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vmovq 1760(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
 vpxor %ymm14, %ymm13, %ymm13
 vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm17, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm28, %ymm10
+vmovq 1760(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm13, %ymm16, %ymm16
+vpaddd %ymm26, %ymm17, %ymm17
 vpsrld $10, %ymm29, %ymm12
+vprord $7, %ymm18, %ymm13
 vmovq 1768(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $10, %ymm28, %ymm10
-vpaddd %ymm11, %ymm31, %ymm31
-vprord $18, %ymm18, %ymm14
 vmovq 1792(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpxor %ymm10, %ymm9, %ymm9
+vprord $18, %ymm18, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm18, %ymm14
 vmovq 1800(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm13, %ymm16, %ymm16
-vprord $7, %ymm18, %ymm13
 vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm30, %ymm30
+vpaddd %ymm13, %ymm17, %ymm17
+vpaddd %ymm11, %ymm31, %ymm31
 vmovq 1824(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm26, %ymm17, %ymm17
-vpaddd %ymm13, %ymm17, %ymm17
 vmovq 1832(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vpaddd Lround+120(%rip){1to8}, %ymm30, %ymm13
+vpaddd Lround+124(%rip){1to8}, %ymm31, %ymm14
+vprord $17, %ymm30, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1856(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpaddd Lround+124(%rip){1to8}, %ymm31, %ymm14
-vpaddd Lround+120(%rip){1to8}, %ymm30, %ymm13
 vprord $17, %ymm31, %ymm11
-vprord $17, %ymm30, %ymm9
+vmovdqa64 %ymm15, 960(%rcx)
 vprord $19, %ymm30, %ymm10
+vmovdqa64 %ymm13, 992(%rcx)
 vmovq 1864(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpunpckldq %ymm14, %ymm13, %ymm15
-vmovdqa64 %ymm15, 960(%rcx)
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vpaddd %ymm27, %ymm18, %ymm18
 vmovq 1888(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm27, %ymm18, %ymm18
+vprord $19, %ymm31, %ymm12
+vprord $7, %ymm19, %ymm13
+vprord $18, %ymm19, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1896(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vmovdqa64 %ymm13, 992(%rcx)
-vprord $18, %ymm19, %ymm14
-vprord $7, %ymm19, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $19, %ymm31, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1920(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
 vpxor %ymm12, %ymm11, %ymm11
-vpsrld $10, %ymm30, %ymm10
 vpsrld $3, %ymm19, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm30, %ymm10
+vmovq 1920(%rsi), %xmm0
+sha256rnds2 %xmm1, %xmm2
 vmovq 1928(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vpaddd %ymm13, %ymm18, %ymm18
+vpaddd %ymm28, %ymm19, %ymm19
+vpsrld $10, %ymm31, %ymm12
+vprord $7, %ymm20, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 1952(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
 vprord $18, %ymm20, %ymm14
-vpaddd %ymm28, %ymm19, %ymm19
-vpaddd %ymm13, %ymm18, %ymm18
-vprord $7, %ymm20, %ymm13
-vpsrld $10, %ymm31, %ymm12
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm20, %ymm14
 vmovq 1960(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm20, %ymm14
 vmovq 1984(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 1992(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm11, %ymm17, %ymm17
 vpxor %ymm14, %ymm13, %ymm13
 vpaddd %ymm9, %ymm16, %ymm16
-vprord $19, %ymm16, %ymm10
+vpaddd %ymm13, %ymm19, %ymm19
+vpaddd %ymm11, %ymm17, %ymm17
+vpaddd Lround+128(%rip){1to8}, %ymm16, %ymm13
+vmovq 1992(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
 vpaddd Lround+132(%rip){1to8}, %ymm17, %ymm14
+vprord $17, %ymm16, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 2016(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd Lround+128(%rip){1to8}, %ymm16, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 2024(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpaddd 0(%rsp), %xmm1, %xmm1
-vprord $17, %ymm16, %ymm9
 vprord $17, %ymm17, %ymm11
-vmovdqa64 %ymm13, 1056(%rcx)
-vprord $19, %ymm17, %ymm12
-vprord $18, %ymm21, %ymm14
-vpaddd 16(%rsp), %xmm2, %xmm2
-vpaddd %ymm29, %ymm20, %ymm20
-vprord $7, %ymm21, %ymm13
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm21, %ymm14
-vpaddd 32(%rsp), %xmm3, %xmm3
-vpaddd 48(%rsp), %xmm4, %xmm4
 vmovdqa64 %ymm15, 1024(%rcx)
+vprord $19, %ymm16, %ymm10
+vmovdqa64 %ymm13, 1056(%rcx)
+vpaddd %ymm29, %ymm20, %ymm20
+vpaddd 0(%rsp), %xmm1, %xmm1
+vprord $19, %ymm17, %ymm12
+vprord $7, %ymm21, %ymm13
+vprord $18, %ymm21, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpaddd 16(%rsp), %xmm2, %xmm2
+vpaddd 32(%rsp), %xmm3, %xmm3
 vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
 vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm21, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vpsrld $10, %ymm16, %ymm10
-vpaddd 64(%rsp), %xmm5, %xmm5
-vpxor %ymm10, %ymm9, %ymm9
-vpsrld $10, %ymm17, %ymm12
+vpaddd 48(%rsp), %xmm4, %xmm4
 vpaddd %ymm13, %ymm20, %ymm20
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd 80(%rsp), %xmm6, %xmm6
-vpaddd 96(%rsp), %xmm7, %xmm7
+vpaddd %ymm30, %ymm21, %ymm21
+vpsrld $10, %ymm17, %ymm12
 vprord $7, %ymm22, %ymm13
+vpaddd 64(%rsp), %xmm5, %xmm5
+vpaddd 80(%rsp), %xmm6, %xmm6
+vpxor %ymm10, %ymm9, %ymm9
 vprord $18, %ymm22, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm22, %ymm14
+vpaddd 96(%rsp), %xmm7, %xmm7
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm18, %ymm18
+vpaddd %ymm13, %ymm21, %ymm21
 vpaddd %ymm11, %ymm19, %ymm19
 vpaddd 112(%rsp), %xmm8, %xmm8
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd Lround+140(%rip){1to8}, %ymm19, %ymm14
-vpaddd %ymm30, %ymm21, %ymm21
-vpaddd %ymm13, %ymm21, %ymm21
 vmovdqa %xmm1, 0(%rsp)
-vmovdqa %xmm2, 16(%rsp)
-vpaddd %ymm9, %ymm18, %ymm18
 vpaddd Lround+136(%rip){1to8}, %ymm18, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
+vpaddd Lround+140(%rip){1to8}, %ymm19, %ymm14
 vprord $17, %ymm18, %ymm9
-vpaddd %ymm31, %ymm22, %ymm22
+vpunpckldq %ymm14, %ymm13, %ymm15
 vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa %xmm3, 32(%rsp)
+vprord $17, %ymm19, %ymm11
+vmovdqa %xmm2, 16(%rsp)
+vmovdqa64 %ymm15, 1088(%rcx)
+vprord $19, %ymm18, %ymm10
 vmovdqa64 %ymm13, 1120(%rcx)
+vpaddd %ymm31, %ymm22, %ymm22
+vmovdqa %xmm3, 32(%rsp)
+vmovdqa %xmm4, 48(%rsp)
 vprord $19, %ymm19, %ymm12
 vprord $7, %ymm23, %ymm13
-vprord $19, %ymm18, %ymm10
-vmovdqa %xmm4, 48(%rsp)
-vmovdqa %xmm5, 64(%rsp)
 vprord $18, %ymm23, %ymm14
 vpxor %ymm10, %ymm9, %ymm9
-vprord $17, %ymm19, %ymm11
-vmovdqa64 %ymm15, 1088(%rcx)
 vpxor %ymm14, %ymm13, %ymm13
-vmovdqa %xmm6, 80(%rsp)
-vpsrld $3, %ymm23, %ymm14
+vmovdqa %xmm5, 64(%rsp)
 vpxor %ymm12, %ymm11, %ymm11
-vpsrld $10, %ymm19, %ymm12
+vpsrld $3, %ymm23, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
-vmovdqa %xmm7, 96(%rsp)
-vmovdqa %xmm8, 112(%rsp)
-vpaddd %ymm13, %ymm22, %ymm22
-vprord $7, %ymm24, %ymm13
 vpsrld $10, %ymm18, %ymm10
-vpxor %ymm10, %ymm9, %ymm9
+vmovdqa %xmm6, 80(%rsp)
+vmovdqa %xmm7, 96(%rsp)
+vpaddd %ymm13, %ymm22, %ymm22
 vpaddd %ymm16, %ymm23, %ymm23
-vmovq 16(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
+vpsrld $10, %ymm19, %ymm12
+vprord $7, %ymm24, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
+vmovdqa %xmm8, 112(%rsp)
 vprord $18, %ymm24, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
 vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm11, %ymm21, %ymm21
+vpsrld $3, %ymm24, %ymm14
+vmovq 16(%rsi), %xmm0
+sha256rnds2 %xmm1, %xmm2
 vmovq 48(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm20, %ymm20
+vpaddd %ymm13, %ymm23, %ymm23
+vpaddd %ymm11, %ymm21, %ymm21
+vpaddd Lround+144(%rip){1to8}, %ymm20, %ymm13
 vmovq 80(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm24, %ymm14
-vpaddd %ymm9, %ymm20, %ymm20
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm23, %ymm23
 vpaddd Lround+148(%rip){1to8}, %ymm21, %ymm14
+vprord $17, %ymm20, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 112(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpaddd Lround+144(%rip){1to8}, %ymm20, %ymm13
-vprord $19, %ymm21, %ymm12
-vprord $19, %ymm20, %ymm10
-vpaddd %ymm17, %ymm24, %ymm24
 vmovq 24(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vprord $17, %ymm21, %ymm11
+vmovdqa64 %ymm15, 1152(%rcx)
+vprord $19, %ymm20, %ymm10
+vmovdqa64 %ymm13, 1184(%rcx)
+vpaddd %ymm17, %ymm24, %ymm24
 vmovq 56(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $17, %ymm20, %ymm9
-vprord $17, %ymm21, %ymm11
+vprord $19, %ymm21, %ymm12
+vprord $7, %ymm25, %ymm13
+vprord $18, %ymm25, %ymm14
 vpxor %ymm10, %ymm9, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpsrld $10, %ymm20, %ymm10
 vmovq 88(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm15, 1152(%rcx)
-vmovdqa64 %ymm13, 1184(%rcx)
-vprord $7, %ymm25, %ymm13
 vmovq 120(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm25, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm20, %ymm10
 vmovq 144(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm12, %ymm11, %ymm11
+vpaddd %ymm13, %ymm24, %ymm24
+vpaddd %ymm18, %ymm25, %ymm25
+vpsrld $10, %ymm21, %ymm12
+vprord $7, %ymm26, %ymm13
 vmovq 176(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpsrld $10, %ymm21, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm24, %ymm24
 vmovq 208(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vmovq 240(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm18, %ymm25, %ymm25
+vpxor %ymm10, %ymm9, %ymm9
 vprord $18, %ymm26, %ymm14
-vprord $17, %ymm22, %ymm9
-vprord $7, %ymm26, %ymm13
 vpxor %ymm14, %ymm13, %ymm13
 vpxor %ymm12, %ymm11, %ymm11
-vmovq 152(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
 vpsrld $3, %ymm26, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vmovq 240(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm9, %ymm22, %ymm22
 vpaddd %ymm13, %ymm25, %ymm25
+vpaddd %ymm11, %ymm23, %ymm23
 vpaddd Lround+152(%rip){1to8}, %ymm22, %ymm13
+vmovq 152(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
 vmovq 184(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vpaddd Lround+156(%rip){1to8}, %ymm23, %ymm14
+vprord $17, %ymm22, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm23, %ymm11
 vmovq 216(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+156(%rip){1to8}, %ymm23, %ymm14
-vpunpckldq %ymm14, %ymm13, %ymm15
-vprord $17, %ymm23, %ymm11
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vmovdqa64 %ymm15, 1216(%rcx)
+vprord $19, %ymm22, %ymm10
+vmovdqa64 %ymm13, 1248(%rcx)
+vpaddd %ymm19, %ymm26, %ymm26
 vmovq 248(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vprord $18, %ymm27, %ymm14
-vmovdqa64 %ymm13, 1248(%rcx)
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
 vmovq 272(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vprord $19, %ymm23, %ymm12
+vprord $7, %ymm27, %ymm13
+vprord $18, %ymm27, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 304(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vprord $19, %ymm22, %ymm10
-vpaddd %ymm19, %ymm26, %ymm26
-vmovdqa64 %ymm15, 1216(%rcx)
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 336(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm27, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
 vpsrld $10, %ymm22, %ymm10
+vmovq 336(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
 vmovq 368(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm13, %ymm26, %ymm26
+vpaddd %ymm20, %ymm27, %ymm27
+vpsrld $10, %ymm23, %ymm12
+vprord $7, %ymm28, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 280(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
 vprord $18, %ymm28, %ymm14
-vpsrld $10, %ymm23, %ymm12
+vpxor %ymm14, %ymm13, %ymm13
 vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm13, %ymm26, %ymm26
-vprord $7, %ymm28, %ymm13
+vpsrld $3, %ymm28, %ymm14
 vmovq 312(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm20, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 344(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vmovq 376(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpsrld $3, %ymm28, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
 vpaddd %ymm9, %ymm24, %ymm24
 vpaddd %ymm13, %ymm27, %ymm27
+vpaddd %ymm11, %ymm25, %ymm25
 vpaddd Lround+160(%rip){1to8}, %ymm24, %ymm13
+vmovq 376(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
+vpaddd Lround+164(%rip){1to8}, %ymm25, %ymm14
+vprord $17, %ymm24, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 400(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm21, %ymm28, %ymm28
-vpaddd Lround+164(%rip){1to8}, %ymm25, %ymm14
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 432(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vprord $17, %ymm25, %ymm11
+vmovdqa64 %ymm15, 1280(%rcx)
+vprord $19, %ymm24, %ymm10
+vmovdqa64 %ymm13, 1312(%rcx)
+vpaddd %ymm21, %ymm28, %ymm28
 vmovq 464(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vprord $17, %ymm25, %ymm11
 vprord $19, %ymm25, %ymm12
-vmovdqa64 %ymm13, 1312(%rcx)
-vprord $17, %ymm24, %ymm9
 vprord $7, %ymm29, %ymm13
+vprord $18, %ymm29, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 496(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vmovdqa64 %ymm15, 1280(%rcx)
-vpxor %ymm12, %ymm11, %ymm11
-vprord $19, %ymm24, %ymm10
-vprord $18, %ymm29, %ymm14
 vmovq 408(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm29, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm24, %ymm10
+vpaddd %ymm13, %ymm28, %ymm28
 vmovq 440(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm22, %ymm29, %ymm29
 vpsrld $10, %ymm25, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm29, %ymm14
+vprord $7, %ymm30, %ymm13
 vpxor %ymm10, %ymm9, %ymm9
-vpsrld $10, %ymm24, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
 vmovq 472(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm28, %ymm28
-vprord $18, %ymm30, %ymm14
 vmovq 504(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vprord $18, %ymm30, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm30, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 528(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vprord $7, %ymm30, %ymm13
-vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm26, %ymm26
+vpaddd %ymm13, %ymm29, %ymm29
 vpaddd %ymm11, %ymm27, %ymm27
-vpsrld $3, %ymm30, %ymm14
-vpaddd %ymm22, %ymm29, %ymm29
+vpaddd Lround+168(%rip){1to8}, %ymm26, %ymm13
 vmovq 536(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm26, %ymm26
-vprord $19, %ymm26, %ymm10
-vprord $17, %ymm26, %ymm9
 vmovq 560(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vmovq 568(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd Lround+168(%rip){1to8}, %ymm26, %ymm13
 vpaddd Lround+172(%rip){1to8}, %ymm27, %ymm14
+vprord $17, %ymm26, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
 vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm27, %ymm11
+vmovq 568(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
+vmovdqa64 %ymm15, 1344(%rcx)
+vprord $19, %ymm26, %ymm10
+vmovdqa64 %ymm13, 1376(%rcx)
+vpaddd %ymm23, %ymm30, %ymm30
 vmovq 592(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vprord $19, %ymm27, %ymm12
-vpaddd %ymm23, %ymm30, %ymm30
-vmovdqa64 %ymm13, 1376(%rcx)
-vprord $7, %ymm31, %ymm13
 vmovq 600(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vprord $19, %ymm27, %ymm12
+vprord $7, %ymm31, %ymm13
+vprord $18, %ymm31, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 624(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vprord $17, %ymm27, %ymm11
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm31, %ymm14
-vmovq 632(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vmovdqa64 %ymm15, 1344(%rcx)
 vpxor %ymm14, %ymm13, %ymm13
 vpsrld $10, %ymm26, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
+vmovq 632(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
 vmovq 656(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpaddd %ymm13, %ymm30, %ymm30
+vpaddd %ymm24, %ymm31, %ymm31
+vpsrld $10, %ymm27, %ymm12
+vprord $7, %ymm16, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 664(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
 vprord $18, %ymm16, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm13, %ymm30, %ymm30
-vprord $7, %ymm16, %ymm13
 vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm16, %ymm14
 vmovq 688(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $10, %ymm27, %ymm12
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm11, %ymm29, %ymm29
-vpaddd %ymm24, %ymm31, %ymm31
 vmovq 696(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vmovq 720(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpsrld $3, %ymm16, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
 vpaddd %ymm9, %ymm28, %ymm28
-vpaddd Lround+180(%rip){1to8}, %ymm29, %ymm14
 vpaddd %ymm13, %ymm31, %ymm31
+vpaddd %ymm11, %ymm29, %ymm29
+vpaddd Lround+176(%rip){1to8}, %ymm28, %ymm13
+vmovq 720(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
+vpaddd Lround+180(%rip){1to8}, %ymm29, %ymm14
+vprord $17, %ymm28, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 728(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $17, %ymm28, %ymm9
-vpaddd Lround+176(%rip){1to8}, %ymm28, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
-vprord $17, %ymm29, %ymm11
 vmovq 752(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vprord $17, %ymm29, %ymm11
+vmovdqa64 %ymm15, 1408(%rcx)
+vprord $19, %ymm28, %ymm10
+vmovdqa64 %ymm13, 1440(%rcx)
+vpaddd %ymm25, %ymm16, %ymm16
+vprord $19, %ymm29, %ymm12
 vmovq 760(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vmovdqa64 %ymm15, 1408(%rcx)
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm13, 1440(%rcx)
-vprord $18, %ymm17, %ymm14
 vprord $7, %ymm17, %ymm13
+vprord $18, %ymm17, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
 vpxor %ymm14, %ymm13, %ymm13
 vmovq 784(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm25, %ymm16, %ymm16
-vprord $19, %ymm29, %ymm12
-vpsrld $3, %ymm17, %ymm14
-vprord $19, %ymm28, %ymm10
 vmovq 792(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm17, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm28, %ymm10
+vpaddd %ymm13, %ymm16, %ymm16
 vmovq 816(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm10, %ymm9, %ymm9
+vpaddd %ymm26, %ymm17, %ymm17
 vpsrld $10, %ymm29, %ymm12
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
+vprord $7, %ymm18, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 824(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm13, %ymm16, %ymm16
-vprord $7, %ymm18, %ymm13
-vpsrld $10, %ymm28, %ymm10
-vpxor %ymm10, %ymm9, %ymm9
 vmovq 848(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 856(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
 vprord $18, %ymm18, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm18, %ymm14
-vpaddd %ymm11, %ymm31, %ymm31
 vpxor %ymm14, %ymm13, %ymm13
+vmovq 856(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm9, %ymm30, %ymm30
+vpaddd %ymm13, %ymm17, %ymm17
+vpaddd %ymm11, %ymm31, %ymm31
+vpaddd Lround+184(%rip){1to8}, %ymm30, %ymm13
 vmovq 880(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm26, %ymm17, %ymm17
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd Lround+188(%rip){1to8}, %ymm31, %ymm14
-vpaddd %ymm9, %ymm30, %ymm30
 vmovq 888(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vmovq 912(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpaddd Lround+184(%rip){1to8}, %ymm30, %ymm13
+vpaddd Lround+188(%rip){1to8}, %ymm31, %ymm14
 vprord $17, %ymm30, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
 vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm31, %ymm11
+vmovq 912(%rsi), %xmm0
+sha256rnds2 %xmm1, %xmm2
+vmovdqa64 %ymm15, 1472(%rcx)
+vprord $19, %ymm30, %ymm10
 vmovdqa64 %ymm13, 1504(%rcx)
+vpaddd %ymm27, %ymm18, %ymm18
 vmovq 920(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm27, %ymm18, %ymm18
-vprord $18, %ymm19, %ymm14
-vprord $19, %ymm30, %ymm10
-vprord $17, %ymm31, %ymm11
 vmovq 944(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vprord $19, %ymm31, %ymm12
+vprord $7, %ymm19, %ymm13
+vprord $18, %ymm19, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 952(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vmovdqa64 %ymm15, 1472(%rcx)
-vprord $7, %ymm19, %ymm13
-vprord $19, %ymm31, %ymm12
 vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 976(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
 vpsrld $3, %ymm19, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm18, %ymm18
-vpxor %ymm10, %ymm9, %ymm9
+vpsrld $10, %ymm30, %ymm10
+vmovq 976(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
 vmovq 984(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm13, %ymm18, %ymm18
+vpaddd %ymm28, %ymm19, %ymm19
+vpsrld $10, %ymm31, %ymm12
+vprord $7, %ymm20, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
 vmovq 1008(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm28, %ymm19, %ymm19
 vprord $18, %ymm20, %ymm14
-vpsrld $10, %ymm30, %ymm10
-vprord $7, %ymm20, %ymm13
-vpsrld $10, %ymm31, %ymm12
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm20, %ymm14
 vmovq 1016(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm20, %ymm14
-vpxor %ymm12, %ymm11, %ymm11
 vmovq 1040(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm9, %ymm16, %ymm16
+vpaddd %ymm13, %ymm19, %ymm19
+vpaddd %ymm11, %ymm17, %ymm17
+vpaddd Lround+192(%rip){1to8}, %ymm16, %ymm13
+vpaddd Lround+196(%rip){1to8}, %ymm17, %ymm14
 vmovq 1048(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm11, %ymm17, %ymm17
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd Lround+196(%rip){1to8}, %ymm17, %ymm14
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd Lround+192(%rip){1to8}, %ymm16, %ymm13
-vmovq 1072(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
 vprord $17, %ymm16, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
-vmovdqa64 %ymm15, 1536(%rcx)
 vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm17, %ymm11
+vmovq 1072(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
 vmovq 1080(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vmovdqa64 %ymm15, 1536(%rcx)
+vprord $19, %ymm16, %ymm10
+vmovdqa64 %ymm13, 1568(%rcx)
+vpaddd %ymm29, %ymm20, %ymm20
+vprord $19, %ymm17, %ymm12
 vmovq 1104(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovdqa64 %ymm13, 1568(%rcx)
-vprord $18, %ymm21, %ymm14
-vprord $19, %ymm17, %ymm12
 vprord $7, %ymm21, %ymm13
-vprord $19, %ymm16, %ymm10
+vprord $18, %ymm21, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1112(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm29, %ymm20, %ymm20
-vpxor %ymm10, %ymm9, %ymm9
-vprord $17, %ymm17, %ymm11
 vmovq 1136(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vmovq 1144(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm21, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
 vpsrld $10, %ymm16, %ymm10
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $10, %ymm17, %ymm12
-vmovq 1168(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vprord $18, %ymm22, %ymm14
 vpaddd %ymm13, %ymm20, %ymm20
+vmovq 1144(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm30, %ymm21, %ymm21
+vpsrld $10, %ymm17, %ymm12
 vprord $7, %ymm22, %ymm13
 vpxor %ymm10, %ymm9, %ymm9
+vmovq 1168(%rsi), %xmm0
+sha256rnds2 %xmm1, %xmm2
 vmovq 1176(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vprord $18, %ymm22, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm22, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1200(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpxor %ymm12, %ymm11, %ymm11
 vpaddd %ymm9, %ymm18, %ymm18
+vpaddd %ymm13, %ymm21, %ymm21
 vpaddd %ymm11, %ymm19, %ymm19
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm22, %ymm14
+vpaddd Lround+200(%rip){1to8}, %ymm18, %ymm13
 vmovq 1208(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm30, %ymm21, %ymm21
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd Lround+200(%rip){1to8}, %ymm18, %ymm13
 vmovq 1232(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 1240(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vprord $17, %ymm18, %ymm9
 vpaddd Lround+204(%rip){1to8}, %ymm19, %ymm14
+vprord $17, %ymm18, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
 vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm19, %ymm11
+vmovq 1240(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vmovdqa64 %ymm15, 1600(%rcx)
+vprord $19, %ymm18, %ymm10
+vmovdqa64 %ymm13, 1632(%rcx)
 vpaddd %ymm31, %ymm22, %ymm22
 vmovq 1264(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vmovdqa64 %ymm13, 1632(%rcx)
-vprord $18, %ymm23, %ymm14
-vprord $19, %ymm18, %ymm10
-vprord $7, %ymm23, %ymm13
 vmovq 1272(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vprord $19, %ymm19, %ymm12
+vprord $7, %ymm23, %ymm13
+vprord $18, %ymm23, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1296(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm10, %ymm9, %ymm9
-vmovdqa64 %ymm15, 1600(%rcx)
-vprord $19, %ymm19, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vpsrld $3, %ymm23, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm18, %ymm10
 vmovq 1304(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vprord $17, %ymm19, %ymm11
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm19, %ymm12
 vmovq 1328(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vpaddd %ymm13, %ymm22, %ymm22
+vpaddd %ymm16, %ymm23, %ymm23
+vpsrld $10, %ymm19, %ymm12
+vprord $7, %ymm24, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
+vprord $18, %ymm24, %ymm14
 vmovq 1336(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm13, %ymm22, %ymm22
-vprord $18, %ymm24, %ymm14
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm18, %ymm10
+vpxor %ymm14, %ymm13, %ymm13
 vpxor %ymm12, %ymm11, %ymm11
-vprord $7, %ymm24, %ymm13
+vpsrld $3, %ymm24, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1360(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm11, %ymm21, %ymm21
-vpsrld $3, %ymm24, %ymm14
 vmovq 1368(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vmovq 1392(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm17, %ymm24, %ymm24
-vpaddd Lround+212(%rip){1to8}, %ymm21, %ymm14
 vpaddd %ymm9, %ymm20, %ymm20
 vpaddd %ymm13, %ymm23, %ymm23
+vpaddd %ymm11, %ymm21, %ymm21
+vpaddd Lround+208(%rip){1to8}, %ymm20, %ymm13
+vpaddd Lround+212(%rip){1to8}, %ymm21, %ymm14
+vmovq 1392(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
+vprord $17, %ymm20, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm21, %ymm11
 vmovq 1400(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpaddd Lround+208(%rip){1to8}, %ymm20, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
-vmovdqa64 %ymm15, 1664(%rcx)
-vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1424(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vmovq 1432(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $17, %ymm20, %ymm9
+vmovdqa64 %ymm15, 1664(%rcx)
 vprord $19, %ymm20, %ymm10
 vmovdqa64 %ymm13, 1696(%rcx)
+vpaddd %ymm17, %ymm24, %ymm24
+vprord $19, %ymm21, %ymm12
+vmovq 1432(%rsi), %xmm0
+sha256rnds2 %xmm3, %xmm4
 vprord $7, %ymm25, %ymm13
 vprord $18, %ymm25, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1456(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vprord $19, %ymm21, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vpsrld $3, %ymm25, %ymm14
 vmovq 1464(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm25, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm20, %ymm10
+vpaddd %ymm13, %ymm24, %ymm24
 vmovq 1488(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm18, %ymm25, %ymm25
 vpsrld $10, %ymm21, %ymm12
+vprord $7, %ymm26, %ymm13
 vpxor %ymm10, %ymm9, %ymm9
-vpsrld $10, %ymm20, %ymm10
 vmovq 1496(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $18, %ymm26, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm13, %ymm24, %ymm24
-vpaddd %ymm9, %ymm22, %ymm22
 vmovq 1520(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
+vprord $18, %ymm26, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm26, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1528(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vprord $7, %ymm26, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm18, %ymm25, %ymm25
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm26, %ymm14
+vpaddd %ymm9, %ymm22, %ymm22
+vpaddd %ymm13, %ymm25, %ymm25
+vpaddd %ymm11, %ymm23, %ymm23
+vpaddd Lround+216(%rip){1to8}, %ymm22, %ymm13
 vmovq 1552(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+220(%rip){1to8}, %ymm23, %ymm14
-vprord $17, %ymm23, %ymm11
 vmovq 1560(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vpaddd Lround+220(%rip){1to8}, %ymm23, %ymm14
+vprord $17, %ymm22, %ymm9
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpunpckhdq %ymm14, %ymm13, %ymm13
+vprord $17, %ymm23, %ymm11
 vmovq 1584(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd Lround+216(%rip){1to8}, %ymm22, %ymm13
-vpunpckldq %ymm14, %ymm13, %ymm15
 vmovdqa64 %ymm15, 1728(%rcx)
 vprord $19, %ymm22, %ymm10
+vmovdqa64 %ymm13, 1760(%rcx)
+vpaddd %ymm19, %ymm26, %ymm26
 vmovq 1592(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vprord $17, %ymm22, %ymm9
-vpxor %ymm10, %ymm9, %ymm9
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm22, %ymm10
 vmovq 1616(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vprord $19, %ymm23, %ymm12
+vprord $7, %ymm27, %ymm13
+vprord $18, %ymm27, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vmovq 1624(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vmovdqa64 %ymm13, 1760(%rcx)
-vprord $19, %ymm23, %ymm12
-vprord $18, %ymm27, %ymm14
-vpxor %ymm12, %ymm11, %ymm11
-vprord $7, %ymm27, %ymm13
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1648(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
 vpsrld $3, %ymm27, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm20, %ymm27, %ymm27
+vpsrld $10, %ymm22, %ymm10
+vpaddd %ymm13, %ymm26, %ymm26
+vmovq 1648(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
 vmovq 1656(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm20, %ymm27, %ymm27
+vpsrld $10, %ymm23, %ymm12
+vprord $7, %ymm28, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
+vprord $18, %ymm28, %ymm14
 vmovq 1680(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm19, %ymm26, %ymm26
-vpaddd %ymm13, %ymm26, %ymm26
-vprord $7, %ymm28, %ymm13
-vprord $18, %ymm28, %ymm14
-vpsrld $10, %ymm23, %ymm12
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm28, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1688(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm28, %ymm14
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 1712(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vmovq 1720(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd %ymm13, %ymm27, %ymm27
 vpaddd %ymm9, %ymm24, %ymm24
+vpaddd %ymm13, %ymm27, %ymm27
+vpaddd %ymm11, %ymm25, %ymm25
 vpaddd Lround+224(%rip){1to8}, %ymm24, %ymm13
 vpaddd Lround+228(%rip){1to8}, %ymm25, %ymm14
-vmovq 1744(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $19, %ymm24, %ymm10
+vmovq 1720(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
+vprord $17, %ymm24, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
 vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm13, 1824(%rcx)
+vprord $17, %ymm25, %ymm11
+vmovq 1744(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
 vmovq 1752(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vmovdqa64 %ymm15, 1792(%rcx)
+vprord $19, %ymm24, %ymm10
+vmovdqa64 %ymm13, 1824(%rcx)
+vpaddd %ymm21, %ymm28, %ymm28
+vprord $19, %ymm25, %ymm12
 vmovq 1776(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vprord $17, %ymm25, %ymm11
-vpaddd %ymm21, %ymm28, %ymm28
-vprord $17, %ymm24, %ymm9
+vprord $7, %ymm29, %ymm13
 vprord $18, %ymm29, %ymm14
-vprord $19, %ymm25, %ymm12
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1784(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vmovdqa64 %ymm15, 1792(%rcx)
-vprord $7, %ymm29, %ymm13
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm29, %ymm14
 vmovq 1808(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm29, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm24, %ymm10
+vpaddd %ymm13, %ymm28, %ymm28
 vmovq 1816(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm28, %ymm28
-vpxor %ymm12, %ymm11, %ymm11
-vprord $18, %ymm30, %ymm14
+vpaddd %ymm22, %ymm29, %ymm29
+vpsrld $10, %ymm25, %ymm12
+vprord $7, %ymm30, %ymm13
 vpxor %ymm10, %ymm9, %ymm9
 vmovq 1840(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vprord $7, %ymm30, %ymm13
-vpsrld $10, %ymm24, %ymm10
-vpaddd %ymm22, %ymm29, %ymm29
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 1848(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
+vprord $18, %ymm30, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm30, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
 vmovq 1872(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpsrld $10, %ymm25, %ymm12
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm10, %ymm9, %ymm9
-vpsrld $3, %ymm30, %ymm14
 vpaddd %ymm9, %ymm26, %ymm26
+vpaddd %ymm13, %ymm29, %ymm29
+vpaddd %ymm11, %ymm27, %ymm27
+vpaddd Lround+232(%rip){1to8}, %ymm26, %ymm13
 vmovq 1880(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm11, %ymm27, %ymm27
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd Lround+236(%rip){1to8}, %ymm27, %ymm14
 vmovq 1904(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vmovq 1912(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd Lround+232(%rip){1to8}, %ymm26, %ymm13
-vpaddd %ymm23, %ymm30, %ymm30
+vpaddd Lround+236(%rip){1to8}, %ymm27, %ymm14
+vprord $17, %ymm26, %ymm9
 vpunpckldq %ymm14, %ymm13, %ymm15
 vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $19, %ymm27, %ymm12
+vprord $17, %ymm27, %ymm11
 vmovdqa64 %ymm15, 1856(%rcx)
+vmovq 1912(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
+vprord $19, %ymm26, %ymm10
+vmovdqa64 %ymm13, 1888(%rcx)
+vpaddd %ymm23, %ymm30, %ymm30
+vprord $19, %ymm27, %ymm12
 vmovq 1936(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vprord $19, %ymm26, %ymm10
-vprord $17, %ymm27, %ymm11
-vmovdqa64 %ymm13, 1888(%rcx)
-vprord $18, %ymm31, %ymm14
 vmovq 1944(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
+vprord $7, %ymm31, %ymm13
+vprord $18, %ymm31, %ymm14
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
 vmovq 1968(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpxor %ymm12, %ymm11, %ymm11
-vprord $7, %ymm31, %ymm13
-vprord $17, %ymm26, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
 vpsrld $3, %ymm31, %ymm14
+vpxor %ymm14, %ymm13, %ymm13
+vpsrld $10, %ymm26, %ymm10
+vpaddd %ymm13, %ymm30, %ymm30
 vmovq 1976(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm27, %ymm12
-vpaddd %ymm13, %ymm30, %ymm30
-vprord $7, %ymm16, %ymm13
 vmovq 2000(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm24, %ymm31, %ymm31
+vpsrld $10, %ymm27, %ymm12
+vprord $7, %ymm16, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
+vprord $18, %ymm16, %ymm14
 vmovq 2008(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $18, %ymm16, %ymm14
-vpaddd %ymm24, %ymm31, %ymm31
-vpxor %ymm10, %ymm9, %ymm9
-vpsrld $10, %ymm26, %ymm10
+vpxor %ymm14, %ymm13, %ymm13
+vpxor %ymm12, %ymm11, %ymm11
+vpsrld $3, %ymm16, %ymm14
 vpxor %ymm14, %ymm13, %ymm13
 vmovq 2032(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm11, %ymm29, %ymm29
-vpsrld $3, %ymm16, %ymm14
 vmovq 2040(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpaddd 0(%rsp), %xmm1, %xmm1
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm31, %ymm31
-vprord $19, %ymm29, %ymm12
-vprord $17, %ymm29, %ymm11
 vpaddd %ymm9, %ymm28, %ymm28
-vpaddd 16(%rsp), %xmm2, %xmm2
-vprord $19, %ymm28, %ymm10
-vpaddd Lround+240(%rip){1to8}, %ymm28, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd Lround+244(%rip){1to8}, %ymm29, %ymm14
-vpaddd 32(%rsp), %xmm3, %xmm3
-vpaddd 48(%rsp), %xmm4, %xmm4
+vpaddd %ymm13, %ymm31, %ymm31
+vpaddd %ymm11, %ymm29, %ymm29
 vprord $17, %ymm28, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
+vprord $17, %ymm29, %ymm11
+vpaddd 0(%rsp), %xmm1, %xmm1
+vpaddd Lround+240(%rip){1to8}, %ymm28, %ymm13
+vprord $19, %ymm28, %ymm10
+vprord $19, %ymm29, %ymm12
+vpaddd Lround+244(%rip){1to8}, %ymm29, %ymm14
+vpaddd 16(%rsp), %xmm2, %xmm2
+vpaddd 32(%rsp), %xmm3, %xmm3
 vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm12, %ymm11, %ymm11
+vpunpckldq %ymm14, %ymm13, %ymm15
+vpsrld $10, %ymm28, %ymm10
 vpsrld $10, %ymm29, %ymm12
+vpaddd 48(%rsp), %xmm4, %xmm4
+vpunpckhdq %ymm14, %ymm13, %ymm13
+vpxor %ymm10, %ymm9, %ymm9
+vpxor %ymm12, %ymm11, %ymm11
 vmovdqa64 %ymm15, 1920(%rcx)
 vpaddd 64(%rsp), %xmm5, %xmm5
-vpxor %ymm12, %ymm11, %ymm11
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vpaddd %ymm11, %ymm31, %ymm31
-vpsrld $10, %ymm28, %ymm10
 vpaddd 80(%rsp), %xmm6, %xmm6
-vpaddd 96(%rsp), %xmm7, %xmm7
-vpxor %ymm10, %ymm9, %ymm9
-vmovdqa64 %ymm13, 1952(%rcx)
 vpaddd %ymm9, %ymm30, %ymm30
-vpaddd Lround+252(%rip){1to8}, %ymm31, %ymm14
+vpaddd %ymm11, %ymm31, %ymm31
+vmovdqa64 %ymm13, 1952(%rcx)
 vpaddd Lround+248(%rip){1to8}, %ymm30, %ymm13
-vpaddd 112(%rsp), %xmm8, %xmm8
+vpaddd Lround+252(%rip){1to8}, %ymm31, %ymm14
+vpaddd 96(%rsp), %xmm7, %xmm7
 vpunpckldq %ymm14, %ymm13, %ymm15
-vmovdqa64 %ymm15, 1984(%rcx)
 vpunpckhdq %ymm14, %ymm13, %ymm13
+vmovdqa64 %ymm15, 1984(%rcx)
 vmovdqa64 %ymm13, 2016(%rcx)
+vpaddd 112(%rsp), %xmm8, %xmm8
 xchg %rsi, %rcx
 add $128, %rax
 cmp %rdx, %rax

@@ -1,0 +1,47 @@
+# The C++ tests. Included by the top CMakeLists.txt when S3ACCEL_BUILD_TESTS is ON.
+add_executable(s3accel_core_tests
+  ${CMAKE_CURRENT_LIST_DIR}/main.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_allocation.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_bytes.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_canonical.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_checksum.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_chunk_decoder.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_chunked.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_cpu.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_error.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_hmac.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_secret.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_sha256.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_sigv4.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_text.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_uri.cpp
+  ${CMAKE_CURRENT_LIST_DIR}/test_verify.cpp
+)
+target_link_libraries(s3accel_core_tests PRIVATE s3accel_core)
+# Kernels are tested one by one, through the inner header.
+target_include_directories(s3accel_core_tests PRIVATE cpp/src)
+target_compile_options(s3accel_core_tests PRIVATE -Wall -Wextra -Wshadow)
+
+# Once with the kernels this CPU chooses by itself, and once for each value of S3ACCEL_KERNEL. The program ends
+# with 77 if the CPU cannot run what is asked for; ctest then shows that one as skipped, not as passed.
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  set(_kernel_names portable shani shani-x2 shani-x3 shani-x4 hybrid avx2 avx2-x8 avx512 avx512-x16
+                    pclmul vpclmul256 vpclmul512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
+  set(_kernel_names portable armv8 armv8-x2 armv8-pmull)
+else()
+  set(_kernel_names portable)
+endif()
+# main.cpp fails if the build has a kernel that is not in the list.
+string(REPLACE ";" "," _kernel_list "${_kernel_names}")
+set_property(SOURCE ${CMAKE_CURRENT_LIST_DIR}/main.cpp APPEND PROPERTY
+             COMPILE_DEFINITIONS S3ACCEL_TESTED_KERNELS="${_kernel_list}")
+add_test(NAME core COMMAND s3accel_core_tests)
+foreach(_name IN LISTS _kernel_names)
+  add_test(NAME core-${_name} COMMAND s3accel_core_tests)
+  set_tests_properties(core-${_name} PROPERTIES ENVIRONMENT "S3ACCEL_KERNEL=${_name}")
+  list(APPEND _kernel_tests core-${_name})
+endforeach()
+set_tests_properties(core ${_kernel_tests} PROPERTIES SKIP_RETURN_CODE 77)
+
+include(${CMAKE_CURRENT_LIST_DIR}/fuzz/fuzz.cmake)
