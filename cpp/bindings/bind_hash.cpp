@@ -85,6 +85,28 @@ void bind_hash(py::module_& m) {
         return to_bytes(Bytes(out, sizeof out));
       },
       py::arg("key"), py::arg("data"), py::pos_only(), "HMAC-SHA256: 32 bytes.");
+  m.def(
+      "hmac_sha256_many",
+      [](py::handle key, py::sequence messages) {
+        const BufferView k(key);
+        std::vector<std::unique_ptr<BufferView>> views;
+        std::vector<Bytes> spans;
+        std::size_t total = 0;
+        for (py::handle item : messages) {
+          views.push_back(std::make_unique<BufferView>(item));
+          spans.push_back(views.back()->bytes());
+          total += spans.back().size();
+        }
+        std::vector<std::uint8_t> out(spans.size() * kSha256Size);
+        without_gil(total, [&] { HmacSha256Key(k.bytes()).sign_many(spans, out.data()); });
+        py::list result(spans.size());
+        for (std::size_t i = 0; i < spans.size(); ++i) {
+          result[i] = to_bytes(Bytes(out.data() + i * kSha256Size, kSha256Size));
+        }
+        return result;
+      },
+      py::arg("key"), py::arg("messages"), py::pos_only(),
+      "HMAC-SHA256 of each of several messages under one key, side by side in SIMD lanes.");
   py::class_<PySha256>(m, "Sha256", "SHA-256 with hashlib's words.")
       .def(py::init<>())
       .def("update", &PySha256::update, py::arg("data"), py::pos_only())

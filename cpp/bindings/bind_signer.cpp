@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -170,6 +171,38 @@ PyObject* text_object(std::string_view text) {
   return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
 }
 
+// A C++ exception (out of memory, or a Python error in flight) must not leave a C function.
+template <class F>
+PyObject* guarded(F&& f) {
+  try {
+    return f();
+  } catch (py::error_already_set& e) {
+    e.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
+  return nullptr;
+}
+
+// The dict of headers to add. `hash_text` is the payload hash as a str.
+PyObject* headers_to_add(const State& state, const Timestamp& stamp, const HeaderSignature& signature,
+                         PyObject* hash_text) {
+  py::object result = py::reinterpret_steal<py::object>(PyDict_New());
+  if (!result) return nullptr;
+  PyObject* dict = result.ptr();
+  if (!set(dict, names.authorization, text_object(signature.authorization.view())) ||
+      !set(dict, names.date, text_object(stamp.text()))) {
+    return nullptr;
+  }
+  if (state.add_content_sha256 && !set(dict, names.sha256, Py_NewRef(hash_text))) return nullptr;
+  if (!state.token.is_none() && !set(dict, state.token_header.ptr(), Py_NewRef(state.token.ptr()))) {
+    return nullptr;
+  }
+  return result.release().ptr();
+}
+
 // Signs and gives the dict of headers to add; with `detailed` a tuple with every stage.
 PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed) {
   bool failed = false;
@@ -199,38 +232,14 @@ PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed
     return set_signing_error(r.error(), headers.views());
   }
 
-  py::object result = py::reinterpret_steal<py::object>(PyDict_New());
+  py::object result = py::reinterpret_steal<py::object>(headers_to_add(*state, stamp, signature, hash_text));
   if (!result) return nullptr;
-  PyObject* dict = result.ptr();
-  if (!set(dict, names.authorization, text_object(signature.authorization.view())) ||
-      !set(dict, names.date, text_object(stamp.text()))) {
-    return nullptr;
-  }
-  if (state->add_content_sha256 && !set(dict, names.sha256, Py_NewRef(hash_text))) return nullptr;
-  if (!state->token.is_none() && !set(dict, state->token_header.ptr(), Py_NewRef(state->token.ptr()))) {
-    return nullptr;
-  }
   if (!detailed) return result.release().ptr();
   return py::make_tuple(result, py::str(signature.signature, 64), py::str(stamp.text().data(), 16),
                         to_bytes(signature.canonical.view()), to_bytes(signature.to_sign.view()),
                         py::str(signature.signed_headers.data(), signature.signed_headers.size()), state->key)
       .release()
       .ptr();
-}
-
-// A C++ exception (out of memory, or a Python error in flight) must not leave a C function.
-template <class F>
-PyObject* guarded(F&& f) {
-  try {
-    return f();
-  } catch (py::error_already_set& e) {
-    e.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& e) {
-    PyErr_SetString(PyExc_RuntimeError, e.what());
-  }
-  return nullptr;
 }
 
 PyObject* signer_sign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
@@ -243,6 +252,73 @@ PyObject* signer_sign_detailed(PyObject* self, PyObject* const* args, Py_ssize_t
   PyObject* unpacked[4];
   if (!unpack("_sign_detailed", kSignWords, args, nargs, kwnames, unpacked)) return nullptr;
   return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, true); });
+}
+
+// One entry of sign_many: (method, url[, headers[, payload]]), with everything that keeps its views alive.
+struct BatchEntry {
+  HeaderList headers;
+  py::object hash_owner;
+  char digits[64];
+};
+
+// sign_many(requests): a list of dicts, each what sign() would give, all with one date and one key.
+PyObject* signer_sign_many(PyObject* self, PyObject* requests) {
+  return guarded([&]() -> PyObject* {
+    auto* object = reinterpret_cast<SignerObject*>(self);
+    bool failed = false;
+    const double now = now_of(object, failed);
+    if (failed) return nullptr;
+    const std::shared_ptr<const State> state = state_for(object, now);
+    if (!state) return nullptr;
+    const Timestamp stamp = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(now)));
+    const py::object all = py::reinterpret_steal<py::object>(PySequence_Tuple(requests));
+    if (!all) return nullptr;
+    const Py_ssize_t n = PyTuple_GET_SIZE(all.ptr());
+    py::object list = py::reinterpret_steal<py::object>(PyList_New(n));
+    if (!list) return nullptr;
+    const auto signatures = std::make_unique<HeaderSignature[]>(kSignBatch);
+    for (Py_ssize_t from = 0; from < n; from += static_cast<Py_ssize_t>(kSignBatch)) {
+      const auto count = static_cast<std::size_t>(std::min<Py_ssize_t>(n - from, kSignBatch));
+      std::array<BatchEntry, kSignBatch> entries;
+      std::array<SignRequest, kSignBatch> batch;
+      for (std::size_t i = 0; i < count; ++i) {
+        PyObject* item = PyTuple_GET_ITEM(all.ptr(), from + static_cast<Py_ssize_t>(i));
+        if (!PyTuple_Check(item) || PyTuple_GET_SIZE(item) < 2 || PyTuple_GET_SIZE(item) > 4) {
+          PyErr_SetString(PyExc_TypeError, "sign_many() takes tuples (method, url[, headers[, payload]])");
+          return nullptr;
+        }
+        const Py_ssize_t given = PyTuple_GET_SIZE(item);
+        PyObject* hash_text = nullptr;
+        if (!payload_hash_of(given > 3 ? PyTuple_GET_ITEM(item, 3) : nullptr, entries[i].digits,
+                             batch[i].payload_hash, &hash_text)) {
+          return nullptr;
+        }
+        entries[i].hash_owner = py::reinterpret_steal<py::object>(hash_text);
+        if (!text_of(PyTuple_GET_ITEM(item, 0), batch[i].method) ||
+            !text_of(PyTuple_GET_ITEM(item, 1), batch[i].url) ||
+            (given > 2 && !entries[i].headers.read(PyTuple_GET_ITEM(item, 2), true))) {
+          return nullptr;
+        }
+        batch[i].headers = entries[i].headers.views();
+        batch[i].session_token = state->token_text;
+        batch[i].token_header = state->token_header_text;
+        batch[i].selection = state->selection;
+        batch[i].add_content_sha256 = state->add_content_sha256;
+      }
+      std::size_t at = 0;
+      if (auto r = sign_headers_batch(*state->key, state->access_key_id, stamp, {batch.data(), count},
+                                      signatures.get(), at);
+          !r) {
+        return set_signing_error(r.error(), entries[at].headers.views());
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        PyObject* dict = headers_to_add(*state, stamp, signatures[i], entries[i].hash_owner.ptr());
+        if (dict == nullptr) return nullptr;
+        PyList_SET_ITEM(list.ptr(), from + static_cast<Py_ssize_t>(i), dict);
+      }
+    }
+    return list.release().ptr();
+  });
 }
 
 // What presign and presign_many share: the state for now and the request's fixed parts.
@@ -463,6 +539,9 @@ PyMethodDef methods[] = {
     {"sign", as_function(&signer_sign), METH_FASTCALL | METH_KEYWORDS,
      "sign($self, /, method, url, headers=None, payload=b'')\n--\n\n"
      "The headers to add to a request so that AWS accepts it."},
+    {"sign_many", &signer_sign_many, METH_O,
+     "sign_many($self, requests, /)\n--\n\n"
+     "sign() for many (method, url[, headers[, payload]]) tuples, hashed side by side."},
     {"_sign_detailed", as_function(&signer_sign_detailed), METH_FASTCALL | METH_KEYWORDS,
      "_sign_detailed($self, /, method, url, headers=None, payload=b'')\n--\n\n"
      "sign() with every stage: (headers, signature, timestamp, canonical request, string to sign, signed "

@@ -1,6 +1,7 @@
 #include "s3accel/sigv4.h"
 
 #include <algorithm>
+#include <array>
 
 #include "s3accel/sha256.h"
 #include "signing_input.h"
@@ -229,17 +230,26 @@ void SigningKey::sign(std::string_view string_to_sign, char out[64]) const noexc
   hex_encode(mac, out);
 }
 
-void string_to_sign(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
-                    std::string_view canonical_request, Text& out) {
-  std::uint8_t digest[32];
-  sha256(as_bytes(canonical_request), digest);
+namespace {
+
+void append_string_to_sign(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
+                           const std::uint8_t* digest, Text& out) {
   out.append(algorithm);
   out.push('\n');
   out.append(timestamp);
   out.push('\n');
   out.append(scope);
   out.push('\n');
-  hex_encode(digest, out.grow(64));
+  hex_encode({digest, kSha256Size}, out.grow(64));
+}
+
+}  // namespace
+
+void string_to_sign(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
+                    std::string_view canonical_request, Text& out) {
+  std::uint8_t digest[kSha256Size];
+  sha256(as_bytes(canonical_request), digest);
+  append_string_to_sign(algorithm, timestamp, scope, digest, out);
 }
 
 Result<UrlParts> split_url(std::string_view url, Text& host_text) {
@@ -294,7 +304,10 @@ Result<UrlParts> split_url(std::string_view url, Text& host_text) {
   return parts;
 }
 
-Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+namespace {
+
+// The canonical request of one request, with what header signing adds to it.
+Result<void> canonical_of(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
                           const SignRequest& request, HeaderSignature& out) {
   if (!valid_method(request.method)) return Errc::bad_method;
   if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
@@ -319,9 +332,10 @@ Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id,
   if (auto r = canonical_request(view, options, out.canonical, out.signed_headers); !r) {
     return in_url(r.error(), parts.query_offset);
   }
-  string_to_sign(kAlgorithm, now.text(), key.scope(), out.canonical.view(), out.to_sign);
-  key.sign(out.to_sign.view(), out.signature);
+  return {};
+}
 
+void write_authorization(const SigningKey& key, std::string_view access_key_id, HeaderSignature& out) {
   Text& a = out.authorization;
   a.append("AWS4-HMAC-SHA256 Credential=");
   a.append(access_key_id);
@@ -331,6 +345,42 @@ Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id,
   a.append(out.signed_headers.view());
   a.append(", Signature=");
   a.append({out.signature, 64});
+}
+
+}  // namespace
+
+Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+                          const SignRequest& request, HeaderSignature& out) {
+  if (auto r = canonical_of(key, access_key_id, now, request, out); !r) return r;
+  string_to_sign(kAlgorithm, now.text(), key.scope(), out.canonical.view(), out.to_sign);
+  key.sign(out.to_sign.view(), out.signature);
+  write_authorization(key, access_key_id, out);
+  return {};
+}
+
+Result<void> sign_headers_batch(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+                                std::span<const SignRequest> requests, HeaderSignature* out,
+                                std::size_t& failed) {
+  const std::size_t n = std::min(requests.size(), kSignBatch);
+  std::array<Bytes, kSignBatch> spans;
+  std::array<std::uint8_t, kSignBatch * kSha256Size> digests;
+  for (failed = 0; failed < n; ++failed) {
+    HeaderSignature& one = out[failed];
+    one.clear();
+    if (auto r = canonical_of(key, access_key_id, now, requests[failed], one); !r) return r;
+    spans[failed] = as_bytes(one.canonical.view());
+  }
+  sha256_many({spans.data(), n}, digests.data());
+  for (std::size_t i = 0; i < n; ++i) {
+    append_string_to_sign(kAlgorithm, now.text(), key.scope(), digests.data() + i * kSha256Size,
+                          out[i].to_sign);
+    spans[i] = as_bytes(out[i].to_sign.view());
+  }
+  key.hmac().sign_many({spans.data(), n}, digests.data());
+  for (std::size_t i = 0; i < n; ++i) {
+    hex_encode({digests.data() + i * kSha256Size, kSha256Size}, out[i].signature);
+    write_authorization(key, access_key_id, out[i]);
+  }
   return {};
 }
 

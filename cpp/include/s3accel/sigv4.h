@@ -92,6 +92,13 @@ struct HeaderSignature {
   Text to_sign;
   Text authorization;
   char signature[64];
+
+  void clear() noexcept {
+    canonical.clear();
+    signed_headers.clear();
+    to_sign.clear();
+    authorization.clear();
+  }
 };
 
 struct SignRequest {
@@ -112,6 +119,14 @@ struct SignRequest {
 // bad_header_value, reserved_header (offset = header's index), bad_payload_hash, missing_host.
 Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
                           const SignRequest& request, HeaderSignature& out);
+
+// Up to 16 requests at once: their canonical requests, and then their strings to sign, are hashed side by
+// side. `out` has one entry a request; it is cleared first and can be used again. On an error `failed` is the
+// index of the request at fault and nothing is signed.
+inline constexpr std::size_t kSignBatch = 16;
+Result<void> sign_headers_batch(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+                                std::span<const SignRequest> requests, HeaderSignature* out,
+                                std::size_t& failed);
 
 // An absolute URL cut into what signing needs. `host` is lower-cased into `host_text`, without user info and
 // without the port if that is the scheme's own.
