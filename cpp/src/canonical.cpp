@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "scan.h"
 #include "small_vector.h"
 
 namespace s3accel {
@@ -44,10 +45,8 @@ inline bool blank(char c) noexcept {
 
 // Trims both ends and makes every inner run of white space one space, also inside quotes.
 void append_value(std::string_view value, Text& out) {
-  // Most values have no white space at all. This loop has no branch, so the compiler makes SIMD of it.
-  bool any = false;
-  for (char c : value) any |= static_cast<unsigned char>(c) <= ' ';
-  if (!any) {
+  // Most values have no white space at all.
+  if (!any_below<' ' + 1>(value)) {
     out.append(value);
     return;
   }

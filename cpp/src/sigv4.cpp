@@ -4,6 +4,7 @@
 #include <array>
 
 #include "s3accel/sha256.h"
+#include "scan.h"
 #include "signing_input.h"
 #include "small_vector.h"
 
@@ -38,12 +39,8 @@ int number(std::string_view digits) noexcept {
   return v;
 }
 
-bool visible(std::string_view text) noexcept {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
-}
-
 bool valid_scope_part(std::string_view text) noexcept {
-  return !text.empty() && text.size() <= 128 && visible(text) && text.find_first_of("/,;=") == text.npos;
+  return !text.empty() && text.size() <= 128 && all_visible(text) && text.find_first_of("/,;=") == text.npos;
 }
 
 char lower(char c) noexcept {
@@ -76,8 +73,9 @@ bool valid_scheme(std::string_view scheme) noexcept {
 }  // namespace
 
 bool valid_credentials(std::string_view access_key_id, std::string_view session_token) noexcept {
-  return !access_key_id.empty() && visible(access_key_id) &&
-         access_key_id.find_first_of("/,") == access_key_id.npos && visible(session_token);
+  return !access_key_id.empty() && all_visible(access_key_id) &&
+         access_key_id.find('/') == access_key_id.npos && access_key_id.find(',') == access_key_id.npos &&
+         all_visible(session_token);
 }
 
 bool valid_method(std::string_view method) noexcept {
@@ -102,9 +100,8 @@ Result<void> take_headers(std::span<const HeaderView> given, std::string_view ho
         !(allow_sha256 && equal_ignoring_case(header.name, "x-amz-content-sha256"))) {
       return {Errc::reserved_header, i};
     }
-    bool breaks = false;
-    for (char c : header.value) breaks |= c == '\r' || c == '\n' || c == '\0';
-    if (breaks) {
+    if (any_below<' '>(header.value) &&
+        header.value.find_first_of(std::string_view("\r\n\0", 3)) != header.value.npos) {
       return {Errc::bad_header_value, i};
     }
     has_host = has_host || equal_ignoring_case(header.name, "host");
@@ -192,7 +189,7 @@ Result<SigningKey> SigningKey::derive(std::string_view secret, std::string_view 
                                       std::string_view service) {
   // White space at an end is what pasting leaves behind; AWS's keys never have it, and the server's answer
   // to it would be a bare SignatureDoesNotMatch.
-  if (secret.empty() || secret.size() > 512 || !visible(secret)) return Errc::bad_secret;
+  if (secret.empty() || secret.size() > 512 || !all_visible(secret)) return Errc::bad_secret;
   constexpr std::string_view kPrefix = "AWS4";
   SecretArray<4 + 512> first;
   std::copy(kPrefix.begin(), kPrefix.end(), first.data());
@@ -254,18 +251,18 @@ void string_to_sign(std::string_view algorithm, std::string_view timestamp, std:
 
 Result<UrlParts> split_url(std::string_view url, Text& host_text) {
   // Space, controls and non-ASCII bytes cannot stand in a request target; whatever layer encoded them after
-  // signing would break the signature. No branch in the loop: the compiler makes SIMD of it.
-  const auto bad = [](char c) { return static_cast<unsigned char>(c - 0x21) > 0x7e - 0x21; };
-  bool any = false;
-  for (char c : url) any |= bad(c);
-  if (any)
+  // signing would break the signature.
+  if (!all_visible(url)) {
+    const auto bad = [](char c) { return !all_visible({&c, 1}); };
     return {Errc::bad_url, static_cast<std::size_t>(std::find_if(url.begin(), url.end(), bad) - url.begin())};
+  }
   UrlParts parts;
   std::size_t at = url.find("://");
   if (at == url.npos || !valid_scheme(url.substr(0, at))) return {Errc::bad_url, 0};
   parts.scheme = url.substr(0, at);
   at += 3;
-  const std::size_t end = std::min(url.find_first_of("/?#", at), url.size());
+  std::size_t end = at;
+  while (end < url.size() && url[end] != '/' && url[end] != '?' && url[end] != '#') ++end;
   std::string_view authority = url.substr(at, end - at);
   if (const std::size_t user = authority.rfind('@'); user != authority.npos) {
     authority.remove_prefix(user + 1);
