@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cryptography", reason="SigV4a needs the cryptography package")
 
-from s3accel import _core, ecdsa
+from s3accel import _core
 from s3accel.checksums import ALGORITHMS
 from s3accel.credentials import Credentials, RefreshingProvider
 from s3accel.errors import ConfigError, CredentialsError, SigningError, VerificationError
 from s3accel.signer import Signer
-from s3accel.sigv4a import PublicKeyV4a, SignerV4a, SigningKeyV4a, encoded_length_v4a, region_set_of
+from s3accel.sigv4a import PublicKeyV4a, SignerV4a, SigningKeyV4a, ecdsa, encoded_length_v4a, region_set_of
+from s3accel.sigv4a.streaming import _Encoder, chunk_string, trailer_string
 from s3accel.streaming import encoded_length
-from s3accel.streaming_v4a import _Encoder, chunk_string, trailer_string
 from support import reference, sigv4a, strategies, streams, vectors
 
 OWN = vectors.load("sigv4a")

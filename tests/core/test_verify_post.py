@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from s3accel.credentials import Credentials
 from s3accel.errors import VerificationError
 from s3accel.postpolicy import sign_post
-from s3accel.postrules import expand_key
+from s3accel.postpolicy.rules import expand_key
 from s3accel.verify import Verifier
 from support import reference, strategies, vectors
 

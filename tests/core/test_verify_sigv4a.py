@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("cryptography", reason="SigV4a needs the cryptography package")
 
-from s3accel import ecdsa
 from s3accel.credentials import Credentials
 from s3accel.errors import VerificationError
 from s3accel.signer import Signer
-from s3accel.sigv4a import PublicKeyV4a, SignerV4a
+from s3accel.sigv4a import PublicKeyV4a, SignerV4a, ecdsa
+from s3accel.sigv4a.verifying import VerifiedRequestV4a, region_set_allows
 from s3accel.verify import Verifier
-from s3accel.verify_sigv4a import VerifiedRequestV4a, region_set_allows
 from support import reference, sigv4a, streams, vectors
 
 OWN = vectors.load("sigv4a")

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _core, checksums
+from .. import _core, checksums
+from ..errors import ConfigError
+from ..streaming import DEFAULT_CHUNK_SIZE, GROUP_BYTES, SignedStream, encoded_length, stream_headers
 from .ecdsa import ALGORITHM, SigningKeyV4a
-from .errors import ConfigError
-from .streaming import DEFAULT_CHUNK_SIZE, GROUP_BYTES, SignedStream, encoded_length, stream_headers
 
 if TYPE_CHECKING:
-    from .sigv4a import SignerV4a
+    from . import SignerV4a
 
 __all__ = ["SIGNATURE_SIZE", "SignedStreamV4a", "encoded_length_v4a"]
 

@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import _core
-from .credentials import Credentials
-from .errors import VerificationError
-from .verify_body import BodyReport, BodyVerifier, ChunkDecoder, header
-from .verify_errors import refusal, signature_mismatch
+from .. import _core
+from ..credentials import Credentials
+from ..errors import VerificationError
+from .body import BodyReport, BodyVerifier, ChunkDecoder, header
+from .errors import refusal, signature_mismatch
 
 if TYPE_CHECKING:
-    from .ecdsa import PublicKeyV4a
-    from .verify_post import VerifiedPost
-    from .verify_sigv4a import VerifierV4a
+    from ..postpolicy.verifying import VerifiedPost
+    from ..sigv4a.ecdsa import PublicKeyV4a
+    from ..sigv4a.verifying import VerifierV4a
 
 __all__ = ["BodyReport", "BodyVerifier", "VerifiedRequest", "Verifier"]
 
@@ -220,7 +220,7 @@ class Verifier:
 
         The file's size is checked by `VerifiedPost.check_length`.
         """
-        from .verify_post import verify_post
+        from ..postpolicy.verifying import verify_post
 
         return verify_post(
             fields,
@@ -235,8 +235,8 @@ class Verifier:
     def _sigv4a(self) -> VerifierV4a:
         """The half for SigV4a; imported when the first such request comes."""
         if self._v4a is None:
-            from .ecdsa import available
-            from .verify_sigv4a import VerifierV4a
+            from ..sigv4a.ecdsa import available
+            from ..sigv4a.verifying import VerifierV4a
 
             if not available():
                 raise VerificationError(

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from . import _core
-from .credentials import Credentials
-from .errors import SigningError, VerificationError
-from .postrules import MAX_FIELDS_SIZE, MAX_KEY_SIZE, Policy, denied, expand_key, read_policy
-from .verify_errors import MISMATCH, hex_bytes
+from .. import _core
+from ..credentials import Credentials
+from ..errors import SigningError, VerificationError
+from ..verify.errors import MISMATCH, hex_bytes
+from .rules import MAX_FIELDS_SIZE, MAX_KEY_SIZE, Policy, denied, expand_key, read_policy
 
 __all__ = ["VerifiedPost", "verify_post"]
 

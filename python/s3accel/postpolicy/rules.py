@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from .errors import VerificationError
+from ..errors import VerificationError
 
 __all__ = ["FILENAME", "Condition", "Policy", "expand_key", "is_exempt", "parse_policy", "read_policy"]
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import _core
+from .. import _core
+from ..errors import VerificationError
 from .ecdsa import PublicKeyV4a
-from .errors import VerificationError
-from .streaming_v4a import SIGNATURE_SIZE, chunk_string, trailer_string
+from .streaming import SIGNATURE_SIZE, chunk_string, trailer_string
 
 __all__ = ["ChunkDecoderV4a"]
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from . import _core
-from .credentials import Credentials, Provider
-from .errors import ConfigError, VerificationError
-from .postrules import FILENAME, MAX_FIELDS_SIZE, MAX_KEY_SIZE, Policy, is_exempt, parse_policy
-from .signer import Signer
+from .. import _core
+from ..credentials import Credentials, Provider
+from ..errors import ConfigError, VerificationError
+from ..signer import Signer
+from .rules import FILENAME, MAX_FIELDS_SIZE, MAX_KEY_SIZE, Policy, is_exempt, parse_policy
 
 __all__ = ["PostPolicy", "sign_policy", "sign_post"]
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from . import _core
-from .errors import ConfigError, SigningError
-from .streaming_v4a import EMPTY_HASH, STREAMING, STREAMING_TRAILER
+from .. import _core
+from ..errors import ConfigError, SigningError
+from .streaming import EMPTY_HASH, STREAMING, STREAMING_TRAILER
 
 __all__ = [
     "RESERVED",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _core
-from .errors import VerificationError
+from .. import _core
+from ..errors import VerificationError
 
 __all__ = ["hex_bytes", "iso", "refusal", "signature_mismatch"]
 

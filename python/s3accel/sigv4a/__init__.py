@@ -13,12 +13,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn, cast
 
-from . import _core
-from .clock import system_clock
-from .credentials import REFRESH_BEFORE, Credentials, Provider, StaticProvider, default_provider
+from .. import _core
+from ..clock import system_clock
+from ..credentials import REFRESH_BEFORE, Credentials, Provider, StaticProvider, default_provider
+from ..errors import ConfigError, CredentialsError, SigningError
+from ..streaming import DEFAULT_CHUNK_SIZE, SignedStream
 from .ecdsa import ALGORITHM, PublicKeyV4a, SigningKeyV4a
-from .errors import ConfigError, CredentialsError, SigningError
-from .input_v4a import (
+from .inputs import (
     RESERVED,
     S3_SERVICES,
     Headers,
@@ -28,8 +29,7 @@ from .input_v4a import (
     region_set_of,
     target_of,
 )
-from .streaming import DEFAULT_CHUNK_SIZE, SignedStream
-from .streaming_v4a import EMPTY_HASH, SignedStreamV4a, encoded_length_v4a
+from .streaming import EMPTY_HASH, SignedStreamV4a, encoded_length_v4a
 
 __all__ = [
     "ALGORITHM",

@@ -6,11 +6,11 @@ import binascii
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from . import _core, checksums
-from .errors import VerificationError
+from .. import _core, checksums
+from ..errors import VerificationError
 
 if TYPE_CHECKING:
-    from .verify import VerifiedRequest
+    from . import VerifiedRequest
 
 __all__ = ["BodyReport", "BodyVerifier", "ChunkDecoder", "header"]
 
