@@ -4,6 +4,8 @@ The signing floor is here (`Signer`, `Verifier`, `Credentials`); uploads are in 
 the extra ``transfer``; an endpoint for tests is in `s3accel.local`, which needs the extra ``local``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 try:
     from . import _core
 except ImportError as error:
@@ -23,6 +25,9 @@ from .signer import Signer
 from .streaming import SignedStream
 from .verify import Verifier
 
+if TYPE_CHECKING:
+    from .adapters.botocore import install, uninstall
+
 __version__: str = _core.__version__
 
 __all__ = [
@@ -38,6 +43,17 @@ __all__ = [
     "Verifier",
     "__version__",
     "errors",
+    "install",
     "kernels",
+    "uninstall",
     "uri_encode",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The drop-in for boto3 loads botocore, which signing does not need: only when it is asked for.
+    if name in ("install", "uninstall"):
+        from .adapters import botocore
+
+        return getattr(botocore, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ namespace {
 // True if tests.cmake runs everything with this kernel, too.
 bool tested(const char* kernel) {
 #ifdef S3ACCEL_TESTED_KERNELS
-  return (std::string("," S3ACCEL_TESTED_KERNELS ",")).find("," + std::string(kernel) + ",") !=
-         std::string::npos;
+  const std::string all = "," S3ACCEL_TESTED_KERNELS ",";
+  return all.find(std::string(",").append(kernel).append(",")) != std::string::npos;
 #else
   return kernel != nullptr;
 #endif

@@ -86,8 +86,8 @@ const HeaderView kHeaders[] = {{"Content-Type", "image/jpeg"},
 
 TEST(allocation_counter_counts) {
   kernels();  // the kernels are chosen at first use
-  CHECK_EQ(count([] { delete new int(7); }), 1u);
-  CHECK_EQ(count([] { std::string(100, 'a').clear(); }), 1u);
+  // A direct call: compilers may leave out a new-expression whose object nobody uses.
+  CHECK_EQ(count([] { ::operator delete(::operator new(7)); }), 1u);
   CHECK_EQ(count([] {}), 0u);
 }
 

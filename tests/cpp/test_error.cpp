@@ -33,6 +33,15 @@ Error sign(std::string_view method, std::string_view url, std::string_view hash 
   return sign_headers(key(), "AKID", Timestamp::from_epoch(0), request, out).error();
 }
 
+Error bad_key_id() {
+  SignRequest request;
+  request.method = "GET";
+  request.url = "https://h/k";
+  request.payload_hash = "UNSIGNED-PAYLOAD";
+  HeaderSignature out;
+  return sign_headers(key(), "AKID\r\nX-Evil: 1", Timestamp::from_epoch(0), request, out).error();
+}
+
 Error presigned(std::int64_t expires) {
   PresignRequest request;
   request.method = "GET";
@@ -131,6 +140,7 @@ std::vector<Case> cases() {
       {Errc::bad_timestamp, 0, Timestamp::parse("2013").error()},
       {Errc::bad_timestamp, 9, Timestamp::parse("20130524T250000Z").error()},
       {Errc::bad_payload_hash, 0, sign("GET", url, "hash")},
+      {Errc::bad_credentials, 0, bad_key_id()},
       {Errc::bad_scope, 1, SigningKey::derive("s", "20130524", "a/b", "s3").error()},
       {Errc::bad_secret, 0, SigningKey::derive("", "20130524", "r", "s3").error()},
       {Errc::bad_chunk_size, 0, encoder(8191, "", seed)},

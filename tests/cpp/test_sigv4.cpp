@@ -372,9 +372,40 @@ TEST(sigv4_urls) {
   }
 }
 
+// Both go into headers as they are.
+TEST(sigv4_bad_credentials) {
+  const SigningKey key = key_of("us-east-1", "s3", "20130524");
+  const Timestamp now = Timestamp::from_epoch(1369353600);
+  const auto codes = [&](std::string_view id, std::string_view token) {
+    SignRequest request;
+    request.method = "GET";
+    request.url = "https://h/k";
+    request.payload_hash = "UNSIGNED-PAYLOAD";
+    request.session_token = token;
+    HeaderSignature out;
+    const Errc signing = sign_headers(key, id, now, request, out).error().code;
+    PresignRequest wish;
+    wish.method = "GET";
+    wish.url = "https://h/k";
+    wish.session_token = token;
+    HeaderSignature stages;
+    Text url;
+    CHECK(presign(key, id, now, wish, stages, url).error().code == signing);
+    return signing;
+  };
+  CHECK(codes("AKID", "") == Errc::ok);
+  CHECK(codes("AKID", "token+/==") == Errc::ok);
+  for (std::string_view id : {"", "A B", "A/B", "A,B", "A\r\nB", "A\xc3\xa9"}) {
+    CHECK_SAY(codes(id, "") == Errc::bad_credentials, id);
+  }
+  for (std::string_view token : {"a b", "a\nb", "\xe9"})
+    CHECK_SAY(codes("AKID", token) == Errc::bad_credentials, token);
+}
+
 TEST(sigv4_relative_urls) {
   // "://" further on does not make a URL absolute.
-  for (std::string_view url : {"/p?u=http://evil/x", "p/http://evil/", "?http://evil/", "#://h/", "user@x://h/"}) {
+  for (std::string_view url : {"/p?u=http://evil/x", "p/http://evil/", "?http://evil/", "#://h/",
+                               "user@x://h/", "https:s://h/", "1x://h/", "-://h/"}) {
     CHECK_SAY(sign_error(url).code == Errc::bad_url, url);
     CHECK_EQ(sign_error(url).offset, 0u);
   }
@@ -424,6 +455,9 @@ TEST(sigv4_presign_refusals) {
     CHECK_SAY(error(url, 60).code == Errc::reserved_header, name);
     CHECK_EQ(error(url, 60).offset, 16u);
   }
+  // Also in another spelling: the canonical query decodes names.
+  CHECK(error("https://h/k?X%2DAmz-%45xpires=5", 60).code == Errc::reserved_header);
+  CHECK(error("https://h/k?x-amz-expires=5", 60).code == Errc::ok);
   CHECK(error("https://h/k", 60, {{"x-amz-date", "20130524T000000Z"}}).code == Errc::reserved_header);
   CHECK(error("https://h/k?a=%zz", 60).code == Errc::bad_percent_escape);
   CHECK_EQ(error("https://h/k?a=%zz", 60).offset, 14u);

@@ -264,6 +264,16 @@ TEST(uri_query_bad_escapes) {
   }
 }
 
+// The text ends where its view ends, whatever follows in memory.
+TEST(uri_escape_cut_by_the_end) {
+  const std::string_view whole = "/a%41";
+  for (const std::size_t n : {std::size_t{3}, std::size_t{4}}) {
+    CHECK_EQ(query(whole.substr(0, n)), "bad_percent_escape");
+    CHECK_EQ(path(whole.substr(0, n), PathRule::decode_encode), "bad_percent_escape");
+  }
+  CHECK_EQ(path(whole, PathRule::decode_encode), "/aA");
+}
+
 TEST(uri_query_skips_one_name) {
   const QueryOptions skip{.skip = "X-Amz-Signature"};
   CHECK_EQ(query("b=1&X-Amz-Signature=ff&a=2", skip), "a=2&b=1");
