@@ -105,6 +105,7 @@ THIRD_PARTY = {
     "uvicorn": ("local",),
     "h11": ("local",),
     "cryptography": ("local", "sigv4a"),
+    "yarl": ("adapters.aiohttp",),
     "pytest": ("local.pytest_plugin",),
 }
 FACADES = {"", "transfer"}  # __init__.py files that only gather public names
