@@ -28,4 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     from .app import run
 
+    _no_core_files()
     return run(arguments)
+
+
+def _no_core_files() -> None:
+    """A core file would hold the secret that this process was given: none is written."""
+    try:
+        import resource
+    except ImportError:
+        return  # not a Unix: there are no core files
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
