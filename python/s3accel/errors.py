@@ -7,6 +7,7 @@ S3AccelError
 ├── SigningError (also ValueError)     the request cannot be signed as it stands; names field and offset
 ├── VerificationError                  a received request or body is not what its signature says
 ├── SourceError                        the bytes to send could not be read, ended early, or changed meanwhile
+├── JournalError                       the journal cannot be opened, read or written; says what is safe
 ├── ChecksumMismatch                   what arrived or was stored is not what was sent
 ├── TransportError                     no usable HTTP answer
 │   ├── ConnectError                   name lookup or connection failed
@@ -17,8 +18,10 @@ S3AccelError
 │   ├── AccelerationUnavailable        the bucket has no working acceleration
 │   ├── AccessDenied
 │   ├── NoSuchKey
+│   ├── ObjectChanged                  the object was replaced or deleted while it was read
 │   ├── SignatureMismatch              S3 computed another signature
 │   └── SlowDown
+├── DownloadError                      a download ended without success; says what state is left
 └── UploadError                        an upload ended without success; says what state is left
 """
 
@@ -36,8 +39,11 @@ __all__ = [
     "ConnectError",
     "ConnectionLost",
     "CredentialsError",
+    "DownloadError",
     "EndpointError",
+    "JournalError",
     "NoSuchKey",
+    "ObjectChanged",
     "S3AccelError",
     "S3Error",
     "SignatureMismatch",
@@ -130,6 +136,10 @@ class VerificationError(S3AccelError):
 
 class SourceError(S3AccelError):
     """The bytes to send could not be read, ended early, or changed while they were read."""
+
+
+class JournalError(S3AccelError):
+    """The journal of uploads cannot be opened, read or written. What it held before is not touched."""
 
 
 class ChecksumMismatch(S3AccelError):
@@ -233,6 +243,10 @@ class AccessDenied(S3Error):
     """The credentials do not allow this."""
 
 
+class ObjectChanged(S3Error):
+    """The object was replaced or deleted while it was read; nothing of the mixture was kept."""
+
+
 class SignatureMismatch(S3Error):
     """S3 computed another signature than the one sent."""
 
@@ -278,3 +292,35 @@ class UploadError(S3AccelError):
         self.upload_id = upload_id
         self.aborted = aborted
         self.history = history
+
+
+class DownloadError(S3AccelError):
+    """A download ended without success after it had begun. ``__cause__`` is the last error.
+
+    Attributes:
+        bucket, key: what was read.
+        target: where it should have gone, "" for a stream.
+        attempts: how often the part that failed was asked for.
+        kept: bytes that are right and stay beside the target, so that the same call goes on from there; 0 if nothing
+            was left behind.
+        written: bytes that a stream has taken already.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        bucket: str = "",
+        key: str = "",
+        target: str = "",
+        attempts: int = 1,
+        kept: int = 0,
+        written: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.bucket = bucket
+        self.key = key
+        self.target = target
+        self.attempts = attempts
+        self.kept = kept
+        self.written = written

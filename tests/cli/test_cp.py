@@ -205,7 +205,7 @@ def test_unreadable_source_alone(run: Run, route: list[str], s3accel_bucket: str
         (["{folder}", "s3://bucket/"], "add -r"),
         (["-", "s3://bucket/"], "full key"),
         (["-", "{file}", "s3://bucket/"], "standard input"),
-        (["s3://other/key", "s3://bucket/"], "is in S3"),
+        (["s3://other/key", "s3://bucket/"], "are in S3"),
         (["{file}", "s3://bucket/", "--part-size", "1MiB"], "5 MiB"),
         (["{file}", "s3://bucket/", "--part-size", "many"], "is no size"),
         (["{file}", "s3://bucket/", "--chunk-size", "4KiB"], "8192"),

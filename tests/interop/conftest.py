@@ -1,4 +1,4 @@
-"""One Swift and one MiniStack for the whole session, over TLS, each reached under AWS's own host names."""
+"""One Swift, one MiniStack and one SeaweedFS per session, over TLS, reached under AWS's own host names."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from servers import ministack, swift
+from servers import ministack, seaweedfs, swift
 from servers.names import ACCELERATED, ACCESS_KEY_ID, BUCKET, REGION, REGIONAL, SECRET_ACCESS_KEY
 from servers.process import RunningServer, ServerConfig
 from servers.venvs import ServerUnavailable
 
+# What every test runs against unless it asks for others: the two strict ones.
 SERVERS: dict[str, ModuleType] = {"swift": swift, "ministack": ministack}
+STARTERS: dict[str, ModuleType] = {**SERVERS, "seaweedfs": seaweedfs}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def server_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the servers' environments live: named by S3ACCEL_INTEROP_CACHE, else one folder for this user.
 
-    About 190 MB, so it stays from run to run. A folder in the common temporary place could have been put
+    About 360 MB, so it stays from run to run. A folder in the common temporary place could have been put
     there by somebody else, and what it holds is run: it must be ours alone.
     """
     named = os.environ.get("S3ACCEL_INTEROP_CACHE")
@@ -80,7 +82,7 @@ def server(
     with contextlib.ExitStack() as stack:
         try:
             running = stack.enter_context(
-                SERVERS[request.param].start(server_cache, config, ca_file, pip_environment)
+                STARTERS[request.param].start(server_cache, config, ca_file, pip_environment)
             )
         except ServerUnavailable as error:
             pytest.skip(str(error))

@@ -136,6 +136,8 @@ def check(
 
 
 def test_server(server: RunningServer, boto_client: Any, corpus: tuple[Path, Path, dict[str, str]]) -> None:
+    if server.name == "ministack" and SIZE >= 2048 * MIB:
+        pytest.skip("ministack takes 2 GiB, but answers a GET of it with no body")
     options = {
         "region": REGION,
         "access": server.config.access_key_id,

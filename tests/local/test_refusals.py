@@ -243,7 +243,7 @@ def test_a_body_too_large_for_one_put(wire: Wire, s3accel_bucket: str) -> None:
         ("GET", "/k?versionId=abc", "NotImplemented", 501),
         ("DELETE", "/k?uploadId=x&unknown=1", "NotImplemented", 501),
         ("POST", "/k?select&select-type=2", "NotImplemented", 501),
-        ("POST", "", "MethodNotAllowed", 405),
+        ("POST", "", "PreconditionFailed", 412),
         ("PATCH", "/k", "MethodNotAllowed", 405),
         ("GET", "?list-type=3", "InvalidArgument", 400),
         ("GET", "?list-type=2&max-keys=x", "InvalidArgument", 400),

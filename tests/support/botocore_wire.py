@@ -6,6 +6,8 @@ import contextlib
 import datetime
 import io
 import random
+import sys
+import types
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -108,15 +110,25 @@ def outcome(call: Callable[[], Any], wire: Wire) -> Any:
 
 @contextlib.contextmanager
 def frozen(now: datetime.datetime = NOW) -> Iterator[None]:
+    """botocore's clock stands still, and the ids it gives to requests repeat."""
     ids = random.Random(7)
-    aware = now.replace(tzinfo=datetime.timezone.utc)
-    crt = "botocore.crt.auth.get_current_datetime"
-    with (
-        mock.patch(crt, return_value=aware) if HAS_CRT else contextlib.nullcontext(),
-        mock.patch("botocore.auth.get_current_datetime", return_value=now),
-        mock.patch("botocore.signers.get_current_datetime", return_value=now),
-        mock.patch("uuid.uuid4", side_effect=lambda: uuid.UUID(int=ids.getrandbits(128))),
-    ):
+
+    class Still(datetime.datetime):
+        @classmethod
+        def utcnow(cls) -> datetime.datetime:  # what botocore asked before it had get_current_datetime
+            return now
+
+    clock = types.SimpleNamespace(
+        datetime=Still, timedelta=datetime.timedelta, timezone=datetime.timezone, UTC=datetime.timezone.utc
+    )
+    with contextlib.ExitStack() as stack:
+        for module in ("botocore.auth", "botocore.signers", *(["botocore.crt.auth"] if HAS_CRT else [])):
+            right = now.replace(tzinfo=datetime.timezone.utc) if "crt" in module else now
+            if hasattr(sys.modules[module], "get_current_datetime"):
+                stack.enter_context(mock.patch(f"{module}.get_current_datetime", return_value=right))
+            else:
+                stack.enter_context(mock.patch(f"{module}.datetime", clock))
+        stack.enter_context(mock.patch("uuid.uuid4", side_effect=lambda: uuid.UUID(int=ids.getrandbits(128))))
         yield
 
 

@@ -11,11 +11,17 @@ import click
 import s3accel
 from s3accel.errors import S3AccelError
 
+from .accelerate import accelerate
 from .cp import cp
 from .demo import demo
+from .doctor import doctor
 from .exits import TABLE, Exit, exit_of, remedy_of, text_of
 from .explain import explain_command
+from .journal import journal
 from .kernels import kernels
+from .ls import ls
+from .resume import resume
+from .rm import rm
 from .run import Terminated
 from .serve import serve
 
@@ -33,7 +39,7 @@ def cli() -> None:
     """Uploads to S3 through Transfer Acceleration, signed natively."""
 
 
-for command in (cp, serve, explain_command, demo, kernels):
+for command in (cp, ls, rm, serve, explain_command, demo, kernels, doctor, accelerate, resume, journal):
     cli.add_command(command)
 
 

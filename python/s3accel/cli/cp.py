@@ -1,4 +1,4 @@
-"""`s3accel cp`: files, folders or standard input to S3."""
+"""`s3accel cp`: files, folders or standard input to S3, and back."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 
 from s3accel.checksums import ALGORITHMS
 from s3accel.credentials import default_provider
-from s3accel.errors import S3AccelError
+from s3accel.errors import ConfigError, S3AccelError
 from s3accel.transfer import Client
+from s3accel.transfer.journaled import JournaledUploader
 
+from .downloads import STDOUT, StderrReporter, fetch
 from .exits import Exit, exit_of
 from .jobs import STDIN, Job, content_type_of, find_jobs
+from .journalrun import note_settings, run_journal
 from .outcome import Summary
-from .report import BarReporter, JsonReporter, LineReporter, Reporter
+from .report import Reporter, new_reporter
 from .run import Stop, run_jobs
 from .values import CONNECT_TO, METADATA, S3_URL, SIZE, S3Url
 from .verbose import logging_to_stderr
@@ -37,13 +39,13 @@ END_PAUSE = 0.1
 
 
 @click.command(
-    short_help="Upload files, folders or standard input.",
+    short_help="Copy files, folders or a stream to S3, or from it.",
     epilog="Sizes: 65536, 64KiB, 8MiB, 5MB. Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, "
     "or (with botocore installed) AWS's usual chain. Exit codes: see s3accel --help.",
 )
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
-@click.argument("destination", metavar="s3://BUCKET/KEY", type=S3_URL)
-@click.option("-r", "--recursive", is_flag=True, help="Upload what is in folders, with the names below them.")
+@click.argument("destination", metavar="DST")
+@click.option("-r", "--recursive", is_flag=True, help="What is in folders or below prefixes, with the names there.")
 @click.option(
     "--region", metavar="NAME", help="The bucket's own region. Default: AWS_REGION, AWS_DEFAULT_REGION."
 )
@@ -99,27 +101,45 @@ END_PAUSE = 0.1
 @click.option(
     "--allow-http-host", metavar="HOST", help="The one host that may be spoken to without TLS. Never AWS."
 )
+@click.option(
+    "--journal",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Keep every job and finished part in FILE: nothing is lost by a crash, and resume goes on. Files only.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Downloads: keep what arrived of a large object after a failure, and go on from it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: every object, then a summary.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 @click.option("-v", "--verbose", count=True, help="Log to standard error, redacted; -vv for every request.")
-def cp(sources: tuple[str, ...], destination: S3Url, **options: Any) -> Exit:
-    """Upload SRC to S3, signed chunk by chunk.
+def cp(sources: tuple[str, ...], destination: str, **options: Any) -> Exit:
+    """Copy SRC to S3, signed chunk by chunk, or from S3, checked as a whole.
 
     \b
     s3accel cp FILE s3://bucket/key        one file, under that key
     s3accel cp FILE... s3://bucket/prefix/ many files, each under its own name
     s3accel cp -r FOLDER s3://bucket/prefix/   what is in the folder, below the prefix
     producer | s3accel cp - s3://bucket/key    standard input, of any length
+    s3accel cp s3://bucket/key FILE|FOLDER|-   one object, to a file or standard output
+    s3accel cp -r s3://bucket/prefix/ FOLDER   what is below a prefix
 
     A destination that ends in '/' (or names only a bucket) is a prefix. With several sources, what comes from a
     folder goes below prefix/FOLDER/. Keys are taken letter by letter. Ctrl-C ends the uploads under way and aborts
     their multipart uploads.
     """
-    reporter = _reporter(**options)
+    down = sources[0].lower().startswith("s3://") and not destination.lower().startswith("s3://")
+    reporter = StderrReporter(options["quiet"]) if down and destination == STDOUT else new_reporter(**options)
     with logging_to_stderr(options["verbose"]), reporter:
-        summary = Summary()
+        summary = Summary(downloads=down)
         try:
-            code = _copy(sources, destination, reporter, summary, options)
+            if down:
+                code = fetch(sources, destination, reporter, summary, _client_settings(options), options)
+            else:
+                code = _copy(sources, _remote(destination), reporter, summary, options)
         except (S3AccelError, OSError) as error:
             reporter.fatal(error)
             code = exit_of(error)
@@ -135,13 +155,10 @@ def cp(sources: tuple[str, ...], destination: S3Url, **options: Any) -> Exit:
         return code
 
 
-def _reporter(**options: Any) -> Reporter:
-    if options["as_json"]:
-        return JsonReporter()
-    # Log lines and bars on one terminal destroy each other, so -v goes without bars.
-    if sys.stderr.isatty() and not options["quiet"] and not options["verbose"]:
-        return BarReporter(Console(stderr=True), results_to_stdout=not sys.stdout.isatty())
-    return LineReporter(options["quiet"])
+def _remote(destination: str) -> S3Url:
+    context = click.get_current_context()
+    parameter = next(one for one in context.command.params if one.name == "destination")
+    return S3_URL.convert(destination, parameter, context)
 
 
 def _copy(
@@ -155,6 +172,8 @@ def _copy(
         summary.skipped += 1
         reporter.skipped(path, reason)
 
+    if options["journal"] is not None and STDIN in sources:
+        raise ConfigError("cp: standard input cannot be journaled: after a crash it could not be read again")
     jobs = find_jobs(sources, destination, recursive=options["recursive"], skipped=skipped)
     settings = _client_settings(options)
     client = Client(**settings)
@@ -162,6 +181,8 @@ def _copy(
         # Whatever would fail for every object is asked before the first one.
         client.endpoint(destination.bucket)
         settings["credentials"].load()
+        if options["journal"] is not None:
+            return _journaled(client, settings, jobs, destination.bucket, reporter, summary, options)
         reporter.begin(jobs)
         upload = _uploader(client, destination.bucket, options)
         return run_jobs(
@@ -170,6 +191,33 @@ def _copy(
     finally:
         if not summary.abandoned:
             client.close()
+
+
+def _journaled(
+    client: Client,
+    settings: dict[str, Any],
+    jobs: list[Job],
+    bucket: str,
+    reporter: Reporter,
+    summary: Summary,
+    options: dict[str, Any],
+) -> Exit:
+    metadata = dict(options["metadata"]) or None
+    with JournaledUploader(client, options["journal"]) as uploads:
+        note_settings(uploads, settings)
+        uploads.submit_many(
+            (
+                job.source,
+                bucket,
+                job.key,
+                {
+                    "content_type": options["content_type"] or content_type_of(job.source),
+                    "metadata": metadata,
+                },
+            )
+            for job in jobs
+        )
+        return run_journal(uploads, reporter, summary)
 
 
 def _client_settings(options: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from enum import IntEnum
 
 from s3accel.errors import (
     AccelerationUnavailable,
+    AccessDenied,
     ChecksumMismatch,
     ConfigError,
     CredentialsError,
+    DownloadError,
     EndpointError,
+    JournalError,
     S3Error,
     SigningError,
     SourceError,
@@ -33,6 +36,8 @@ class Exit(IntEnum):
     NETWORK = 4
     REFUSED = 5
     SOURCE = 6
+    JOURNAL = 7
+    PENDING = 8
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -45,8 +50,10 @@ TABLE: tuple[tuple[Exit, str], ...] = (
     (Exit.USAGE, "wrong arguments or configuration; nothing was sent"),
     (Exit.CREDENTIALS, "no credentials, or S3 does not accept them"),
     (Exit.NETWORK, "no usable answer: name lookup, connection, TLS, time-out"),
-    (Exit.REFUSED, "S3 refused, or stored something else than what was sent"),
-    (Exit.SOURCE, "what was to be sent could not be read, or changed meanwhile"),
+    (Exit.REFUSED, "S3 refused, or what is stored or came is not what was sent"),
+    (Exit.SOURCE, "a local file could not be read or written, or changed meanwhile"),
+    (Exit.JOURNAL, "the journal cannot be used: in use, damaged, or no room for it"),
+    (Exit.PENDING, "jobs are left in the journal for another time; s3accel resume goes on with them"),
     (Exit.INTERNAL, "a fault in s3accel itself"),
     (Exit.INTERRUPTED, "interrupted (Ctrl-C)"),
     (Exit.TERMINATED, "ended by SIGTERM"),
@@ -90,9 +97,21 @@ _REMEDIES = {
 }
 
 
+#: Calls that need another right than an upload does.
+_RIGHTS = {
+    "GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
+    "PutBucketAccelerateConfiguration": "s3:PutAccelerateConfiguration",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "DeleteObjects": "s3:DeleteObject",
+    "DeleteObject": "s3:DeleteObject",
+}
+
+
 def cause_of(error: BaseException) -> BaseException:
-    """The error that an UploadError reports: the last one of the upload; other errors are themselves."""
-    while isinstance(error, UploadError) and error.__cause__ is not None:
+    """The error that an UploadError or DownloadError reports: the last one of the transfer; other errors are themselves."""
+    while isinstance(error, (UploadError, DownloadError)) and error.__cause__ is not None:
         error = error.__cause__
     return error
 
@@ -104,6 +123,8 @@ def exit_of(error: BaseException) -> Exit:
         return Exit.INTERRUPTED
     if isinstance(error, CredentialsError):
         return Exit.CREDENTIALS
+    if isinstance(error, JournalError):
+        return Exit.JOURNAL
     if isinstance(error, S3Error):
         return Exit.CREDENTIALS if error.code in _BAD_CREDENTIALS else Exit.REFUSED
     if isinstance(error, TransportError):
@@ -152,7 +173,9 @@ def remedy_of(error: BaseException) -> str:
     if isinstance(cause, EndpointError):
         return ""  # its text ends in the remedy
     if isinstance(cause, AccelerationUnavailable):
-        return "turn acceleration on for the bucket, or upload with --no-accelerate"
+        return "turn acceleration on for the bucket, or use --no-accelerate"
+    if isinstance(cause, AccessDenied) and cause.operation in _RIGHTS:
+        return f"check that the key's policy allows {_RIGHTS[cause.operation]} on the bucket"
     if isinstance(cause, S3Error):
         return _REMEDIES.get(cause.code, "")
     if isinstance(cause, TlsError):

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from s3accel.errors import ConfigError
 
@@ -29,6 +30,13 @@ class Job:
     source: str
     key: str
     size: int | None
+
+    #: What is said of a job that was done.
+    done: ClassVar[str] = "uploaded"
+
+    def way(self, url: str) -> str:
+        """From where to where, for a line about this job. ``url`` is that of its object."""
+        return f"{self.label} -> {url}"
 
     @property
     def label(self) -> str:
@@ -58,7 +66,7 @@ def find_jobs(
     remote = next((source for source in sources if source.lower().startswith("s3://")), None)
     if remote is not None:
         raise ConfigError(
-            f"cp: the source {remote!r} is in S3; this command uploads, from files, folders and standard input"
+            f"cp: source {remote!r} and destination {str(destination)!r} are in S3; this command copies from or to it"
         )
     if STDIN in sources:
         if len(sources) > 1 or destination.is_prefix:

@@ -10,11 +10,14 @@ from .exits import Exit, cause_of, exit_of, remedy_of, text_of
 from .jobs import Job
 
 if TYPE_CHECKING:
-    from s3accel.transfer import UploadResult
+    from s3accel.transfer import DownloadResult, UploadResult
 
 __all__ = ["Outcome", "Summary"]
 
 UPLOADED, FAILED, INTERRUPTED, NOT_STARTED = "uploaded", "failed", "interrupted", "not started"
+DOWNLOADED = "downloaded"
+#: In a journal, to be gone on with another time.
+PENDING = "pending"
 
 
 @dataclass(frozen=True)
@@ -22,20 +25,25 @@ class Outcome:
     """How one job ended.
 
     Attributes:
-        status: ``"uploaded"``, ``"failed"``, ``"interrupted"`` (it was under way) or ``"not started"``.
-        result: of an upload.
+        status: ``"uploaded"``, ``"downloaded"``, ``"failed"``, ``"interrupted"`` (it was under way), ``"not started"``, or
+            ``"pending"`` (kept in a journal).
+        result: of an upload or a download.
         error: why not, else None.
     """
 
     job: Job
     bucket: str
     status: str
-    result: UploadResult | None = None
+    result: UploadResult | DownloadResult | None = None
     error: BaseException | None = None
 
     @property
     def url(self) -> str:
         return f"s3://{self.bucket}/{self.job.key}"
+
+    @property
+    def done(self) -> bool:
+        return self.status in (UPLOADED, DOWNLOADED)
 
     @property
     def exit(self) -> Exit:
@@ -46,7 +54,7 @@ class Outcome:
         found: dict[str, Any] = {
             "event": "object",
             "status": self.status,
-            "source": self.job.source,
+            "target" if self.job.done == DOWNLOADED else "source": self.job.source,
             "bucket": self.bucket,
             "key": self.job.key,
         }
@@ -58,8 +66,7 @@ class Outcome:
                 "version_id": result.version_id,
                 "checksum": result.checksum,
                 "checksum_algorithm": result.checksum_algorithm,
-                "parts": result.parts,
-                "payload": result.payload_mode,
+                **how(result),
                 "host": result.host,
                 "endpoint": result.kind,
                 "address": result.connection.address,
@@ -71,6 +78,19 @@ class Outcome:
         if self.error is not None:
             found["error"] = error_dict(self.error)
         return found
+
+
+def how(result: UploadResult | DownloadResult) -> dict[str, Any]:
+    """What is said of one direction only."""
+    if hasattr(result, "payload_mode"):
+        return {"parts": result.parts, "payload": result.payload_mode}
+    return {
+        "verified": result.verified,
+        "verification": result.verification,
+        "ranges": result.ranges,
+        "resumed": result.resumed,
+        "route": result.route,
+    }
 
 
 def error_dict(error: BaseException) -> dict[str, Any]:
@@ -86,7 +106,7 @@ def error_dict(error: BaseException) -> dict[str, Any]:
         value = getattr(cause, name, None)
         if value not in (None, ""):
             found[name] = value
-    for name in ("part", "attempts", "upload_id", "aborted"):
+    for name in ("part", "attempts", "upload_id", "aborted", "kept"):
         value = getattr(error, name, None)
         if value is not None:
             found[name] = value
@@ -98,11 +118,14 @@ class Summary:
     """Counts of a run while it runs, and what it came to.
 
     Attributes:
+        uploaded_bytes: object bytes moved, in either direction.
+        downloads: the run fetches objects.
         abandoned: uploads that were still under way when nobody waited any longer.
     """
 
     seconds: float = 0.0
     uploaded_bytes: int = 0
+    downloads: bool = False
     skipped: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     failures: list[Exit] = field(default_factory=list)
@@ -124,15 +147,21 @@ class Summary:
         return self.statuses[UPLOADED]
 
     @property
+    def done(self) -> int:
+        """Objects that were uploaded or downloaded."""
+        return self.statuses[UPLOADED] + self.statuses[DOWNLOADED]
+
+    @property
     def unfinished(self) -> int:
         return self.statuses[INTERRUPTED] + self.statuses[NOT_STARTED]
 
     def as_dict(self, exit_code: int) -> dict[str, Any]:
         return {
             "event": "summary",
-            "uploaded": self.uploaded,
+            DOWNLOADED if self.downloads else UPLOADED: self.done,
             "failed": self.statuses[FAILED],
             "interrupted": self.statuses[INTERRUPTED],
+            "pending": self.statuses[PENDING],
             "not_started": self.statuses[NOT_STARTED],
             "skipped": self.skipped,
             "bytes": self.uploaded_bytes,

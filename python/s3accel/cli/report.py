@@ -24,17 +24,17 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from s3accel.errors import UploadError
+from s3accel.errors import DownloadError, UploadError
 
 from .exits import Exit, remedy_of, text_of
 from .jobs import Job
-from .outcome import FAILED, UPLOADED, Outcome, Summary, error_dict
+from .outcome import DOWNLOADED, FAILED, PENDING, UPLOADED, Outcome, Summary, error_dict
 from .values import count_text, rate_text, seconds_text, size_text
 
 if TYPE_CHECKING:
     from s3accel.transfer import ProgressEvent
 
-__all__ = ["BarReporter", "JsonReporter", "LineReporter", "Reporter", "printable"]
+__all__ = ["BarReporter", "JsonReporter", "LineReporter", "Reporter", "new_reporter", "printable"]
 
 #: On a terminal, runs of at most this many objects also print a line for each; larger ones only what failed.
 LINES_ON_TERMINAL = 20
@@ -85,9 +85,12 @@ class Reporter:
 
 
 def failed_prefix(outcome: Outcome) -> str:
-    # An UploadError's own text says where to; others do not know it.
-    to = "" if isinstance(outcome.error, UploadError) else f" -> {outcome.url}"
-    return f"failed: {outcome.job.label}{to}: "
+    # An UploadError's own text says where to, a DownloadError's also from where; others do not know it.
+    if isinstance(outcome.error, DownloadError):
+        return "failed: "
+    if isinstance(outcome.error, UploadError):
+        return f"failed: {outcome.job.label}: "
+    return f"failed: {outcome.job.way(outcome.url)}: "
 
 
 def error_lines(prefix: str, error: BaseException) -> list[str]:
@@ -102,8 +105,9 @@ def error_lines(prefix: str, error: BaseException) -> list[str]:
 def summary_text(summary: Summary) -> str:
     speed = rate_text(summary.uploaded_bytes, summary.seconds)
     took = f"{size_text(summary.uploaded_bytes)} in {seconds_text(summary.seconds)} ({speed})"
-    parts = [f"{count_text(summary.uploaded, 'object')} uploaded, {took}"]
-    for status in (FAILED, "interrupted", "not started"):
+    verb = DOWNLOADED if summary.downloads else UPLOADED
+    parts = [f"{count_text(summary.done, 'object')} {verb}, {took}"]
+    for status in (FAILED, "interrupted", PENDING, "not started"):
         if summary.statuses[status]:
             parts.append(f"{summary.statuses[status]:,} {status}")
     if summary.skipped:
@@ -116,11 +120,18 @@ def summary_text(summary: Summary) -> str:
 def uploaded_line(outcome: Outcome) -> str:
     result = outcome.result
     if result is None:
-        return f"{outcome.job.label} -> {outcome.url}"
-    how = f"{result.parts} parts" if result.parts > 1 else "1 put"
-    again = f", {result.attempts} attempts" if result.attempts > max(1, result.parts) else ""
+        return outcome.job.way(outcome.url)
+    if hasattr(result, "payload_mode"):
+        number = result.parts
+        how = f"{number} parts" if number > 1 else "1 put"
+    else:
+        number = result.ranges
+        how = f"{count_text(number, 'range')}, {result.checksum_algorithm if result.verified else 'not'} verified"
+        if result.resumed:
+            how += f", {size_text(result.resumed)} were there already"
+    again = f", {result.attempts} attempts" if result.attempts > max(1, number) else ""
     return (
-        f"{outcome.job.label} -> {outcome.url}  {size_text(result.size)} in {seconds_text(result.seconds)} "
+        f"{outcome.job.way(outcome.url)}  {size_text(result.size)} in {seconds_text(result.seconds)} "
         f"({how}{again})"
     )
 
@@ -186,14 +197,14 @@ class LineReporter(Reporter):
         self.err(printable(f"skipped {path}: {reason}"))
 
     def outcome(self, outcome: Outcome) -> None:
-        if outcome.status == UPLOADED:
+        if outcome.done:
             if not self._quiet:
                 self.out(uploaded_line(outcome))
         elif outcome.error is not None and outcome.status == FAILED:
             for line in error_lines(failed_prefix(outcome), outcome.error):
                 self.err(line)
         elif not self._quiet:
-            self.err(printable(f"{outcome.status}: {outcome.job.label} -> {outcome.url}"))
+            self.err(printable(f"{outcome.status}: {outcome.job.way(outcome.url)}"))
 
     def fatal(self, error: BaseException) -> None:
         for line in error_lines("s3accel: ", error):
@@ -284,14 +295,14 @@ class BarReporter(Reporter):
         with self._lock:
             self._finished += 1
             sent = self._done.pop(outcome.job.key, 0)
-            if outcome.status != UPLOADED:
+            if not outcome.done:
                 self._moved -= sent
             bar = self._bars.pop(outcome.job.key, None)
             if bar is not None:
                 self._bar.remove_task(bar)
             if self._whole is not None:
                 self._bar.update(self._whole, description=self._counted())
-        if outcome.status == UPLOADED:
+        if outcome.done:
             if self._lines is not None:
                 self._lines.outcome(outcome)
             elif self._every_line:
@@ -319,3 +330,13 @@ class BarReporter(Reporter):
         style = "green" if code is Exit.DONE else "yellow"
         text = escape(summary_text(summary))
         self._console.print(f"[{style}]{text}[/{style}]", highlight=False, soft_wrap=True)
+
+
+def new_reporter(**options: Any) -> Reporter:
+    """The one that fits `--json`, `--quiet`, `--verbose` and where the output goes."""
+    if options["as_json"]:
+        return JsonReporter()
+    # Log lines and bars on one terminal destroy each other, so -v goes without bars.
+    if sys.stderr.isatty() and not options["quiet"] and not options["verbose"]:
+        return BarReporter(Console(stderr=True), results_to_stdout=not sys.stdout.isatty())
+    return LineReporter(options["quiet"])

@@ -15,11 +15,11 @@ from s3accel.errors import S3AccelError
 
 from .exits import Exit, concerns_every_object, overall
 from .jobs import Job
-from .outcome import FAILED, INTERRUPTED, NOT_STARTED, UPLOADED, Outcome, Summary
+from .outcome import FAILED, INTERRUPTED, NOT_STARTED, Outcome, Summary
 from .report import Reporter
 
 if TYPE_CHECKING:
-    from s3accel.transfer import ProgressEvent, UploadResult
+    from s3accel.transfer import DownloadResult, ProgressEvent, UploadResult
 
 __all__ = ["Interrupted", "Stop", "Terminated", "run_jobs", "sigterm_as_interrupt"]
 
@@ -27,7 +27,7 @@ __all__ = ["Interrupted", "Stop", "Terminated", "run_jobs", "sigterm_as_interrup
 GRACE = 30.0
 
 #: One upload: the job, the callback for its progress events, the switch that ends it.
-Upload = Callable[[Job, "Callable[[ProgressEvent], None]", "Stop"], "UploadResult"]
+Upload = Callable[[Job, "Callable[[ProgressEvent], None]", "Stop"], "UploadResult | DownloadResult"]
 
 
 class Interrupted(S3AccelError):
@@ -88,19 +88,21 @@ def run_jobs(
             except KeyboardInterrupt as interrupt:
                 stopped = Exit.TERMINATED if isinstance(interrupt, Terminated) else Exit.INTERRUPTED
                 runner.stop.event.set()
-                reporter.note("interrupted: ending the uploads under way (once more to leave at once)")
+                reporter.note(f"interrupted: ending the {'downloads' if summary.downloads else 'uploads'} under way (once more to leave at once)")
                 runner.drain(GRACE)
     except KeyboardInterrupt:
         runner.stop.event.set()
         stopped = stopped or Exit.INTERRUPTED
     left = summary.abandoned = runner.close()
-    if left:
+    if left and summary.downloads:
+        reporter.note(f"{left} downloads under way did not end in time; what they left goes on another time")
+    elif left:
         reporter.note(
             f"{left} uploads under way did not end in time: parts of multipart uploads may be left in s3://{bucket} (and "
             "billed); a lifecycle rule AbortIncompleteMultipartUpload removes them"
         )
     summary.seconds = time.monotonic() - started
-    return stopped or overall(summary.failures, summary.uploaded)
+    return stopped or overall(summary.failures, summary.done)
 
 
 class _Runner:
@@ -146,7 +148,7 @@ class _Runner:
             self._reporter.progress(event)
 
         try:
-            return Outcome(job, self._bucket, UPLOADED, self._upload(job, progress, self.stop))
+            return Outcome(job, self._bucket, job.done, self._upload(job, progress, self.stop))
         except BaseException as error:  # noqa: BLE001  a worker must hand every end to the one who reports
             if self.stop.event.is_set() and _is_interrupt(error):
                 return Outcome(job, self._bucket, INTERRUPTED, error=error)

@@ -17,13 +17,14 @@ from typing import Protocol
 
 from ..credentials import Credentials
 from ..errors import ConfigError, VerificationError
-from ..verify import Verifier
+from ..verify import VerifiedRequest, Verifier
 from .body import check_framing
 from .exchange import Receive, Reply, Request, Scope, Send, send_reply
 from .faults import Answer, Cut, FaultHook, FaultRequest, Slow, abort_connection
 from .names import DEFAULT_BASE_DOMAINS, Address, check_bucket_name, locate
 from .operations import HANDLERS
 from .operations.common import OWNER_ACCOUNT, Call, Services
+from .operations.forms import post_object
 from .refusals import ClientGone, Refusal, invalid_request, not_implemented
 from .routing import Operation, check_understood, route
 from .stats import Stats
@@ -53,6 +54,18 @@ def _time_source(clock: ClockOption) -> Callable[[], float]:
     return clock.now
 
 
+def known_credentials(credentials: CredentialOption) -> dict[str, Credentials]:
+    """Access key id to Credentials. Raises ConfigError if one is filed under another's id."""
+    known = {
+        name: secret if isinstance(secret, Credentials) else Credentials(name, secret)
+        for name, secret in credentials.items()
+    }
+    for name, one in known.items():
+        if one.access_key_id != name:
+            raise ConfigError(f"the credentials under {name!r} are those of {one.access_key_id!r}")
+    return known
+
+
 class S3App:
     """An S3 endpoint as an ASGI application. :func:`create_app` describes the arguments."""
 
@@ -72,10 +85,7 @@ class S3App:
         stats: Stats | None = None,
     ) -> None:
         self._now = _time_source(clock)
-        self._secrets = {
-            name: secret if isinstance(secret, Credentials) else Credentials(name, secret)
-            for name, secret in credentials.items()
-        }
+        self._secrets = known_credentials(credentials)
         self._base_domains = tuple(domain.lower().strip(".") for domain in base_domains)
         self._require_tls = require_tls
         self._fault = fault
@@ -154,16 +164,36 @@ class S3App:
     async def _work(self, request: Request, address: Address, operation: Operation) -> Reply:
         if self._require_tls and request.scheme != "https":
             raise Refusal("AccessDenied", 403, "Access Denied: this endpoint takes requests over TLS only")
-        verified = self._verifier.verify(request.method, request.target, request.headers)
+        if operation.name == "PostObject":
+            # The signature of a form is in its body.
+            self._check_asked(request, address, operation)
+            return await post_object(self.services, self._verifier, request, address, operation)
+        verified = self._verify(request)
         self.stats.add_signature()
         self.stats.add_operation(operation.name)
+        self._check_asked(request, address, operation)
+        check_framing(request, verified, operation.name)
+        return await HANDLERS[operation.name](Call(self.services, request, verified, address, operation))
+
+    def _verify(self, request: Request) -> VerifiedRequest:
+        try:
+            return self._verifier.verify(request.method, request.target, request.headers)
+        except VerificationError as error:
+            if error.code == "NotImplemented":
+                # The verifier tells a client what S3 would; here the client is next to the server.
+                raise not_implemented(
+                    "SigV4a: the endpoint needs the package cryptography for it, pip install 's3accel[sigv4a]'",
+                    "AWS4-ECDSA-P256-SHA256",
+                    "Algorithm",
+                ) from None
+            raise
+
+    def _check_asked(self, request: Request, address: Address, operation: Operation) -> None:
         self._check_host(request, address, operation)
         check_understood(request, operation)
         owner = request.amz("x-amz-expected-bucket-owner")
         if owner not in (None, OWNER_ACCOUNT):
             raise Refusal("AccessDenied", 403, "Access Denied")
-        check_framing(request, verified, operation.name)
-        return await HANDLERS[operation.name](Call(self.services, request, verified, address, operation))
 
     def _check_host(self, request: Request, address: Address, operation: Operation) -> None:
         """What this host serves: the right region, and on the acceleration host only what can be
@@ -284,8 +314,8 @@ def create_app(
 
     Args:
         root: the folder that holds buckets and objects; made if missing. One endpoint at a time.
-        credentials: access key id to secret access key (or to :class:`~s3accel.Credentials` with a session
-            token).
+        credentials: access key id to secret access key, or to :class:`~s3accel.Credentials`: one with a
+            session token is taken with that token only (InvalidToken), until it expires (ExpiredToken).
         region: the one region of the endpoint and of all its buckets.
         base_domains: hosts below which the first labels name a bucket. The ``amazonaws.com`` forms are
             always known; a host that is neither is addressed in path style.

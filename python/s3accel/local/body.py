@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from .. import checksums
 from ..verify import BodyReport, BodyVerifier, VerifiedRequest
 from .exchange import Request
 from .refusals import ClientGone, Refusal, entity_too_large, incomplete_body, not_implemented
+from .staged import Staged
 from .stats import Stats
-from .store import Staged
 
 BATCH_BYTES = 1024 * 1024
 INLINE_BYTES = 256 * 1024
@@ -63,6 +64,13 @@ def check_framing(request: Request, verified: VerifiedRequest, operation: str) -
             raise entity_too_large(size, MAX_PUT_BYTES)
 
 
+class Pipeline(Protocol):
+    """What a body goes through. Both methods may run in a worker thread, one at a time."""
+
+    def feed(self, pieces: list[bytes]) -> None: ...
+    def finish(self) -> Received: ...
+
+
 class _Pipeline:
     """Feeds pieces to the verifier and the file; remembers nothing of them."""
 
@@ -101,14 +109,15 @@ async def receive_object(
     """
     pipeline = _Pipeline(verified.body(), staged, extra)
     try:
-        received = await _run(request, pipeline)
+        received = await run_pipeline(request, pipeline)
     except ClientGone as error:
         raise incomplete_body(request.content_length, request.received) from error
     stats.add_chunks(received.report.chunks)
     return received
 
 
-async def _run(request: Request, pipeline: _Pipeline) -> Received:
+async def run_pipeline(request: Request, pipeline: Pipeline) -> Received:
+    """Push the rest of a body through a pipeline. Raises ClientGone, and what the pipeline raises."""
     loop = asyncio.get_running_loop()
     working: asyncio.Future[None] | None = None
     batch: list[bytes] = []

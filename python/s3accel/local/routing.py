@@ -6,6 +6,7 @@ with 501 NotImplemented that names it: a feature that is not here must not look 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .exchange import Request
@@ -101,6 +102,7 @@ OPERATIONS = {
             "uploads prefix delimiter key-marker upload-id-marker max-uploads encoding-type",
         ),
         _operation("DeleteObjects", "delete", _BODY),
+        _operation("PostObject", writes=True),
         _operation("PutObject", "", _BODY | _STORING, metadata=True, writes=True),
         _operation(
             "CopyObject",
@@ -143,7 +145,7 @@ _BUCKET_ROUTES = {
     "HEAD": {"": "HeadBucket"},
     "PUT": {"accelerate": "PutBucketAccelerateConfiguration", "": "CreateBucket"},
     "DELETE": {"": "DeleteBucket"},
-    "POST": {"delete": "DeleteObjects"},
+    "POST": {"delete": "DeleteObjects", "": "PostObject"},
 }
 _OBJECT_ROUTES = {
     "GET": {"uploadId": "ListParts", "": "GetObject"},
@@ -168,9 +170,6 @@ def route(request: Request, address: Address) -> Operation:
         raise method_not_allowed(method, "BUCKET" if address.key is None else "OBJECT")
     name = next((found for marker, found in choices.items() if marker and marker in query), choices.get(""))
     if name is None:
-        form = (request.header("content-type") or "").lower().startswith("multipart/form-data")
-        if form and address.key is None:
-            raise not_implemented("browser uploads with a POST policy", "multipart/form-data")
         unknown = next((parameter for parameter in query if parameter.lower() not in SIGNING_QUERY), None)
         if unknown is not None:
             raise not_implemented(f"the query parameter {unknown}", unknown, "Query")
@@ -197,7 +196,7 @@ def check_understood(request: Request, operation: Operation) -> None:
         lower = name.lower()
         if lower.startswith("x-amz-") and not _known(lower, operation):
             raise not_implemented(f"the header {lower}", f"{lower}: {value}")
-    _check_values(request)
+    check_values(request.amz)
     version = request.query.get("versionId")
     if version not in (None, "null"):
         raise not_implemented("object versions", f"versionId={version}", "Query")
@@ -211,11 +210,12 @@ def _known(name: str, operation: Operation) -> bool:
     )
 
 
-def _check_values(request: Request) -> None:
-    acl = request.amz("x-amz-acl")
+def check_values(amz: Callable[[str], str | None]) -> None:
+    """Refuse values that are not modelled. ``amz`` gives an ``x-amz-*`` value by lower-case name."""
+    acl = amz("x-amz-acl")
     if acl not in (None, "private", "bucket-owner-full-control"):
         raise Refusal("AccessControlListNotSupported", 400, "The bucket does not allow ACLs")
-    encryption = request.amz("x-amz-server-side-encryption")
+    encryption = amz("x-amz-server-side-encryption")
     if encryption not in (None, "AES256"):
         raise not_implemented("server-side encryption other than AES256", "x-amz-server-side-encryption")
     for name, only in (
@@ -223,6 +223,6 @@ def _check_values(request: Request) -> None:
         ("x-amz-object-ownership", "BucketOwnerEnforced"),
         ("x-amz-tagging-directive", "COPY"),
     ):
-        value = request.amz(name)
+        value = amz(name)
         if value is not None and value != only:
             raise not_implemented(f"{name} other than {only}", name)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from .records import Part, UploadRecord
 from .refusals import no_such_upload
-from .store import Staged, Store
+from .staged import Staged
+from .store import Store
 
 REMEMBERED = 1000
 """How many finished completions are remembered, so that a repeated one (its answer was lost) gets its

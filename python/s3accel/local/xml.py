@@ -41,13 +41,15 @@ def _write(out: list[str], name: str, child: Child) -> None:
         out.append(f"</{name}>")
 
 
-def document(root: str, children: Child) -> bytes:
-    """A whole document in S3's namespace."""
+def document(root: str, children: Child, namespace: str | None = NAMESPACE) -> bytes:
+    """A whole document, in S3's namespace unless told otherwise."""
     out: list[str] = []
     _write(out, root, children)
     text = "".join(out)
-    # The namespace goes on the root only; its start tag is the first thing written.
-    return (DECLARATION + text.replace(f"<{root}", f'<{root} xmlns="{NAMESPACE}"', 1)).encode("utf-8")
+    if namespace is not None:
+        # It goes on the root only; its start tag is the first thing written.
+        text = text.replace(f"<{root}", f'<{root} xmlns="{namespace}"', 1)
+    return (DECLARATION + text).encode("utf-8")
 
 
 def error_document(

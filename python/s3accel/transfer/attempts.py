@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from s3accel.errors import ConnectionLost, S3Error
+from s3accel.errors import ConnectionLost, S3Error, TransferTimeout
 from s3accel.redact import redact_text
 from s3accel.transfer.retry import RetryPolicy, Verdict, classify
 
-__all__ = ["Attempt", "Attempts", "History", "describe"]
+__all__ = ["Attempt", "Attempts", "History", "RetryBudget", "describe"]
 
 log = logging.getLogger("s3accel.transfer")
 
@@ -57,6 +58,34 @@ class Attempt:
     careful: bool = False
 
 
+class RetryBudget:
+    """Retries that all calls of a client may make together, so that a service in trouble is not flooded with them.
+
+    One retry costs one, ten successes bring one back. The idea is that of the AWS SDKs' retry quota ("Retry
+    behavior", AWS SDKs and Tools Reference Guide).
+    """
+
+    REFUND = 0.1
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = float(capacity)
+        self._left = float(capacity)
+        self._lock = threading.Lock()
+
+    def spend(self) -> bool:
+        """True if there was one left."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+    def refund(self) -> None:
+        if self._left < self._capacity:
+            with self._lock:
+                self._left = min(self._capacity, self._left + self.REFUND)
+
+
 class Attempts:
     """The loop.
 
@@ -72,10 +101,15 @@ class Attempts:
         *,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policy = policy
+        #: Told when S3 or the path is overloaded.
+        self.on_overload: Callable[[], None] | None = None
         self._sleep = sleep
         self._chance = chance
+        self._monotonic = monotonic
+        self._budget = RetryBudget(policy.budget)
 
     def run(
         self,
@@ -85,6 +119,7 @@ class Attempts:
         region: Callable[[], str],
         history: History | None = None,
         rewindable: bool = True,
+        deadline: float | None = None,
         on_retry: Callable[[int, str], None] | None = None,
         sleep: Callable[[float], None] | None = None,
     ) -> T:
@@ -93,6 +128,7 @@ class Attempts:
         Args:
             fix: mends what the verdict names (clock, region, credentials); False if it cannot.
             region: what the next attempt is signed for.
+            deadline: monotonic time after which nothing is tried any more.
             on_retry: told the number of the failed attempt and the reason, before the wait.
             sleep: instead of the loop's own, for calls that can be cancelled.
 
@@ -106,10 +142,15 @@ class Attempts:
             history.attempts += 1
             signed_for = region()
             try:
-                return call(Attempt(history.attempts, careful))
+                answer = call(Attempt(history.attempts, careful))
+                self._budget.refund()
+                return answer
             except Exception as error:
                 counted += 1
                 verdict = classify(error, rewindable=rewindable, fixed=fixed, region=signed_for)
+                overloaded = verdict.throttled or isinstance(error, TransferTimeout)
+                if overloaded and self.on_overload is not None:
+                    self.on_overload()
                 if not verdict.retry:
                     raise
                 if verdict.fix:
@@ -119,11 +160,17 @@ class Attempts:
                         raise
                 elif counted >= self.policy.max_attempts:
                     raise
+                elif not self._budget.spend():
+                    history.reasons.append(f"{verdict.reason} (not repeated: the retry budget is spent)")
+                    raise
                 if verdict.once and isinstance(error, S3Error):
                     fixed.add(error.code)
                 careful = isinstance(error, ConnectionLost)
                 history.reasons.append(verdict.reason)
                 delay = self.policy.delay(max(1, counted), verdict, self._chance())
+                if deadline is not None and self._monotonic() + delay >= deadline:
+                    history.reasons[-1] += " (not repeated: the deadline would pass)"
+                    raise
                 log.info("attempt %d failed: %s; next in %.2f s", history.attempts, describe(error), delay)
                 if on_retry is not None:
                     on_retry(history.attempts, verdict.reason)

@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 from s3accel.clock import Clock, parse_http_date, system_clock
 from s3accel.credentials import Credentials, Provider
-from s3accel.errors import S3Error
+from s3accel.errors import S3Error, SignatureMismatch
 from s3accel.signer import Signer
 from s3accel.transfer import s3xml
 from s3accel.transfer.attempts import Attempt, Attempts, History
@@ -29,8 +29,12 @@ from s3accel.transfer.transport import Transport
 __all__ = ["Call", "Caller", "Operation", "Site", "Stored"]
 
 
-#: Smaller bodies are on their way before a server can refuse them; asking first would only cost a round trip.
+#: Smaller bodies are on their way before a server can refuse them; asking first would only cost a round trip. This is
+#: for attempts after one whose connection broke ...
 ASK_ABOVE = 64 * 1024
+#: ... and this for all: from here on a refusal that comes too late is dearer than a round trip (the AWS SDK for Go v2
+#: asks from 2 MiB on).
+EXPECT_ABOVE = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,21 @@ class Stored:
 
 @dataclass
 class Call:
-    """What one call needs beside its arguments: who is told, who may stop it, where its history goes."""
+    """What one call needs beside its arguments: who is told, who may stop it, where its history goes.
+
+    ``deadline``: monotonic time by which it must have ended.
+    ``route``: "accelerate" or "regional" where that was chosen for this call, "" for what the site says.
+    ``first``: the error of an attempt that somebody else has made; it counts as the first one.
+    """
 
     history: History = field(default_factory=History)
     meter: AttemptMeter | None = None
     on_retry: Callable[[int, str], None] | None = None
     stopped: Callable[[], bool] | None = None
     sleep: Callable[[float], None] | None = None
+    route: str = ""
+    deadline: float | None = None
+    first: Exception | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,7 @@ class Caller:
     Args:
         clock: learns the server's time when it refuses ours; the process's clock by default. A plain callable
             cannot learn.
+        expect_above: bytes of body above which the server is asked first (Expect: 100-continue); None: never.
         sleep, chance: for tests.
     """
 
@@ -108,6 +121,7 @@ class Caller:
         *,
         policy: RetryPolicy | None = None,
         clock: Clock | Callable[[], float] | None = None,
+        expect_above: int | None = EXPECT_ABOVE,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
@@ -115,11 +129,16 @@ class Caller:
         self.site = site
         self._credentials = credentials
         self._clock = clock
+        self._expect_above = expect_above
         self._attempts = Attempts(policy or RetryPolicy(), sleep=sleep, chance=chance)
         self._lock = threading.Lock()
         self._regions: dict[str, str] = {}
         self._signers: dict[str, Signer] = {}
-        self._endpoints: dict[tuple[str, str, str], Endpoint] = {}
+        self._endpoints: dict[tuple[str, str, str, str], Endpoint] = {}
+
+    @property
+    def attempts(self) -> Attempts:
+        return self._attempts
 
     # -- what is known
 
@@ -128,22 +147,28 @@ class Caller:
         return self._regions.get(bucket, self.site.region)
 
     def signer(self, region: str) -> Signer:
+        signer = self._signers.get(region)
+        if signer is not None:
+            return signer
         with self._lock:
             signer = self._signers.get(region)
             if signer is None:
                 signer = self._signers[region] = Signer(self._credentials, region, clock=self._clock)
             return signer
 
-    def endpoint(self, bucket: str, operation: str = "") -> Endpoint:
-        """Where requests for ``bucket`` go. Raises EndpointError."""
+    def endpoint(self, bucket: str, operation: str = "", route: str = "") -> Endpoint:
+        """Where requests for ``bucket`` go. ``route``: "accelerate", "regional", or "" for what the site says.
+
+        Raises EndpointError.
+        """
         region = self.region(bucket)
-        found = self._endpoints.get((bucket, region, operation))
+        found = self._endpoints.get((bucket, region, operation, route))
         if found is None:
             site = self.site
             found = resolve(
                 bucket,
                 region,
-                accelerate=site.accelerate,
+                accelerate=route == "accelerate" if route else site.accelerate,
                 dualstack=site.dualstack,
                 endpoint_url=site.endpoint_url,
                 allow_http_host=site.allow_http_host,
@@ -153,7 +178,7 @@ class Caller:
             with self._lock:
                 if len(self._endpoints) > 4096:  # bounded for processes that see very many buckets
                     self._endpoints.clear()
-                self._endpoints[(bucket, region, operation)] = found
+                self._endpoints[(bucket, region, operation, route)] = found
         return found
 
     def _fix(self, bucket: str, verdict: Verdict, error: BaseException) -> bool:
@@ -190,11 +215,25 @@ class Caller:
             history=call.history,
             rewindable=operation.payload is None or operation.payload.source.rewindable,
             on_retry=call.on_retry,
+            deadline=call.deadline,
             sleep=call.sleep,
         )
 
+    def _asks(self, length: int, attempt: Attempt) -> bool:
+        """Whether the server is asked before a body of ``length`` bytes is sent.
+
+        After an attempt that broke it is asked earlier: perhaps it had refused already while the body was under way,
+        and asked first, it can say so.
+        """
+        if self._expect_above is None:
+            return False
+        return length > (min(ASK_ABOVE, self._expect_above) if attempt.careful else self._expect_above)
+
     def _once(self, operation: Operation, call: Call, attempt: Attempt) -> Stored:
-        endpoint = self.endpoint(operation.bucket, operation.name)
+        if call.first is not None:
+            first, call.first = call.first, None
+            raise first
+        endpoint = self.endpoint(operation.bucket, operation.name, call.route)
         url = endpoint.url(operation.key or "", operation.query)
         signer = self.signer(endpoint.region)
         headers = list(operation.headers)
@@ -207,23 +246,23 @@ class Caller:
             data = operation.body
             headers += signer.sign(operation.method, url, headers, data or b"").items()
             body = None if data is None else BytesBody(data)
-        if attempt.careful and body is not None and body.length > ASK_ABOVE:
-            # The last attempt broke, perhaps because the server had refused already while the body was under way.
-            # Asked first, it can say so. Never signed: proxies drop this header.
+        if body is not None and self._asks(body.length, attempt):
+            # Never signed: proxies drop this header.
             headers.append(("Expect", "100-continue"))
-        response = self.transport.send(
-            Request(
-                operation.method,
-                url,
-                tuple(headers),
-                body,
-                sink=operation.sink,
-                stall_seconds=operation.stall,
-                cancelled=call.stopped,
-            )
+        request = Request(
+            operation.method,
+            url,
+            tuple(headers),
+            body,
+            sink=operation.sink,
+            stall_seconds=operation.stall,
+            cancelled=call.stopped,
+            deadline=call.deadline,
         )
+        response = self.transport.send(request)
         if not 200 <= response.status < 300 or s3xml.holds_error(response):
-            raise s3xml.error_from(response, operation.name, operation.bucket, operation.key or "")
+            error = s3xml.error_from(response, operation.name, operation.bucket, operation.key or "")
+            raise _explained(request, error) if isinstance(error, SignatureMismatch) else error
         root = s3xml.parse_answer(response, operation.name, operation.root) if operation.root else None
         return Stored(
             etag=response.headers.get("etag"),
@@ -233,3 +272,15 @@ class Caller:
             endpoint=endpoint,
             root=root,
         )
+
+
+def _explained(request: Request, error: S3Error) -> S3Error:
+    """The error with what a comparison of S3's canonical request with ours shows, in its text."""
+    from s3accel.explain import explain_s3_error  # here: a success has no use for it
+
+    # Where the server shows nothing there is nothing to compare.
+    why = explain_s3_error(request, error) if error.received.get("CanonicalRequest") else ""
+    if why:
+        error.message = f"{error.message.rstrip()} {why}" if error.message else why
+        error.args = (error._describe(),)
+    return error

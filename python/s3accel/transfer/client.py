@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from s3accel import checksums
@@ -16,39 +15,37 @@ from s3accel.errors import ConfigError
 from s3accel.signer import DEFAULT_CHUNK_SIZE
 from s3accel.streaming import encoded_length
 from s3accel.transfer.body import MODES
+from s3accel.transfer.calls import EXPECT_ABOVE
 from s3accel.transfer.download import Target, download
-from s3accel.transfer.endpoint import Endpoint, resolve, validate_key
-from s3accel.transfer.headers import object_headers
+from s3accel.transfer.downloads import Downloads
+from s3accel.transfer.endpoint import Endpoint, resolve
+from s3accel.transfer.engine import Engine
+from s3accel.transfer.hooks import Observer
+from s3accel.transfer.limits import DEFAULT_MEMORY, Adaptive, MemoryBudget
 from s3accel.transfer.objectinfo import ObjectInfo
 from s3accel.transfer.plan import DEFAULT_MULTIPART_THRESHOLD, MAX_PUT_SIZE, check_part_size
-from s3accel.transfer.progress import ProgressCallback, ProgressTracker
+from s3accel.transfer.progress import ProgressCallback
+from s3accel.transfer.results import JobOutcome
 from s3accel.transfer.retry import RetryPolicy
+from s3accel.transfer.route import Router
 from s3accel.transfer.s3 import S3, Site
 from s3accel.transfer.s3xml import ObjectSummary
-from s3accel.transfer.source import SourceInput, open_source
+from s3accel.transfer.small import SmallWay
 from s3accel.transfer.transport import CurlTransport, Transport
-from s3accel.transfer.upload import Uploader, UploadResult, UploadSettings
+from s3accel.transfer.upload import Uploader, UploadSettings
+from s3accel.transfer.uploads import Uploads
 
 __all__ = ["Client", "JobOutcome"]
 
-DEFAULT_CONCURRENCY = 8
+DEFAULT_CONCURRENCY = 32
+#: Parts or objects in flight at first; more while that makes things faster.
+START_CONCURRENCY = 8
+DEFAULT_SMALL_CONCURRENCY = 64
+
+_ROUTES = {"always": True, "never": False, "auto": True}
 
 
-@dataclass(frozen=True)
-class JobOutcome:
-    """How one job of ``upload_many`` ended: exactly one of ``result`` and ``error`` is set.
-
-    ``index`` counts the jobs as they were given, from 0.
-    """
-
-    index: int
-    bucket: str
-    key: str
-    result: UploadResult | None = None
-    error: Exception | None = None
-
-
-class Client:
+class Client(Uploads, Downloads):
     """Uploads to, and simple calls on, S3 through the accelerated endpoint (or the regional, or another one).
 
     One client serves many threads and keeps its connections alive; close it, or use it as a context manager.
@@ -57,7 +54,9 @@ class Client:
         region: the buckets' region. None: AWS_REGION, AWS_DEFAULT_REGION, else us-east-1; a bucket elsewhere is
             noticed from S3's first answer and remembered.
         credentials: Credentials or a Provider; None: the environment, then botocore's chain if it is installed.
-        accelerate: the accelerated host. Custom endpoints need False.
+        accelerate: True or "always": the accelerated host; False or "never": the regional one; "auto": whichever
+            is faster, measured per bucket (`Router`). Custom endpoints need False.
+        router: the one to ask with "auto", to share what it learns among clients.
         dualstack: IPv6 and IPv4 host names.
         endpoint_url: ``https://host[:port]`` of another S3.
         path_style: bucket in the path; None: what fits (custom endpoints: in the path).
@@ -69,10 +68,17 @@ class Client:
         chunk_size: payload bytes of an aws-chunked frame, 8 KiB to 16 MiB.
         part_size: bytes, 5 MiB to 5 GiB; None: 16 MiB (streams: 8 MiB), more where 10,000 parts would not do.
         multipart_threshold: bytes from which on an object goes in parts.
-        max_concurrency: parts in flight, and objects in flight of ``upload_many``.
+        max_concurrency: parts in flight, and objects in flight of ``upload_many``, at most. It begins with 8, grows
+            while that makes things faster and falls when S3 says SlowDown or requests time out.
+        small_concurrency: the same for objects of up to 64 KiB.
+        memory_limit: bytes that buffers and bodies in flight hold together, whatever the sizes; at least 32 MiB.
+        bandwidth_limit: bytes a second that all uploads together may send; can be changed while they run.
+        expect_above: bytes of body above which the server is asked first (Expect: 100-continue), which costs a round
+            trip and saves sending what is refused; None: never.
         allow_http_host: the one host that may be spoken to without TLS; then only signed payload modes.
         retry: how often and how patiently.
         progress: told about every upload; see `ProgressEvent`.
+        observer: told about every step; see `hooks.Observer`.
         transport: instead of libcurl; excludes ``connect_to`` and ``ca_file``.
         clock: instead of the process's clock.
 
@@ -84,7 +90,7 @@ class Client:
         *,
         region: str | None = None,
         credentials: Credentials | Provider | None = None,
-        accelerate: bool = True,
+        accelerate: bool | str = True,
         dualstack: bool = False,
         endpoint_url: str | None = None,
         path_style: bool | None = None,
@@ -96,18 +102,32 @@ class Client:
         part_size: int | None = None,
         multipart_threshold: int = DEFAULT_MULTIPART_THRESHOLD,
         max_concurrency: int = DEFAULT_CONCURRENCY,
+        small_concurrency: int = DEFAULT_SMALL_CONCURRENCY,
+        memory_limit: int = DEFAULT_MEMORY,
+        bandwidth_limit: float | None = None,
+        expect_above: int | None = EXPECT_ABOVE,
         allow_http_host: str | None = None,
         retry: RetryPolicy | None = None,
         progress: ProgressCallback | None = None,
+        observer: Observer | None = None,
+        router: Router | None = None,
         transport: Transport | None = None,
         clock: Clock | Callable[[], float] | None = None,
     ) -> None:
         region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        site = Site(region, accelerate, dualstack, endpoint_url, allow_http_host, path_style)
+        accelerated = _accelerated(accelerate)
+        if accelerate == "auto":
+            router = router or Router()
+        elif router is not None:
+            raise ConfigError("a router chooses only with accelerate='auto'")
+        if accelerate == "auto" and endpoint_url is not None:
+            raise ConfigError("a custom endpoint has one route only: use accelerate=False with endpoint_url")
+        site = Site(region, accelerated, dualstack, endpoint_url, allow_http_host, path_style)
+        self._budget = MemoryBudget(memory_limit)
         self._check(site, payload, checksum, chunk_size, multipart_threshold, max_concurrency)
         if transport is not None and (connect_to is not None or ca_file is not None):
             raise ConfigError("connect_to and ca_file belong to the transport; give them to the one you pass")
-        self._settings = UploadSettings(
+        self.settings = UploadSettings(
             payload=payload,
             checksum=None if checksum is None else checksums.lookup(checksum).name,
             chunk_size=chunk_size,
@@ -115,14 +135,39 @@ class Client:
             multipart_threshold=multipart_threshold,
             max_concurrency=max_concurrency,
         )
-        self._progress = progress
         self._owns_transport = transport is None
         # Parts and small objects have their own threads, so both at their limit need twice the connections.
         self._transport: Any = transport or CurlTransport(
             ca_file=ca_file, connect_to=connect_to, max_connections=2 * max_concurrency + 4
         )
-        self._s3 = S3(self._transport, site, credentials, policy=retry, clock=clock)
-        self._uploader = Uploader(self._s3, self._settings, self._part_threads)
+        if bandwidth_limit is not None:
+            self.bandwidth_limit = bandwidth_limit
+        self._s3 = S3(self._transport, site, credentials, policy=retry, clock=clock, expect_above=expect_above)
+        self._progress, self._router, self._retry = progress, router, retry
+        parts = Adaptive(min(START_CONCURRENCY, max_concurrency), max_concurrency)
+        small = Adaptive(min(START_CONCURRENCY, max_concurrency, small_concurrency), small_concurrency)
+
+        def overloaded() -> None:
+            parts.overloaded()
+            small.overloaded()
+
+        self._s3.attempts.on_overload = overloaded
+        uploader = Uploader(self._s3, self.settings, self._part_threads, self._budget, parts)
+        make_lane = getattr(self._transport, "lane", None)
+        self._engine = Engine(
+            self._s3,
+            uploader,
+            SmallWay(self._s3, payload, self.settings.checksum, chunk_size),
+            lane=None if make_lane is None else make_lane(small_concurrency),
+            small=small,
+            limit=max_concurrency,
+            memory_limit=memory_limit,
+            deadline=None if retry is None else retry.deadline,
+            multipart_threshold=multipart_threshold,
+            progress=progress,
+            observer=observer,
+            router=router,
+        )
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
@@ -167,103 +212,8 @@ class Client:
             if self._closed:
                 raise ConfigError("the client is closed")
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(self._settings.max_concurrency, "s3accel-part")
+                self._threads = ThreadPoolExecutor(self.settings.max_concurrency, "s3accel-part")
             return self._threads
-
-    # -- uploads
-
-    def upload(
-        self,
-        source: SourceInput,
-        bucket: str,
-        key: str,
-        *,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> UploadResult:
-        """Store ``source`` as ``s3://bucket/key``.
-
-        Args:
-            source: a path, bytes, memoryview or mmap, a binary file (from where it stands; left at its end on
-                success, where it stood on failure), or an iterator of bytes of unknown length.
-            content_type: S3 stores ``binary/octet-stream`` if it is left out.
-            metadata: becomes ``x-amz-meta-*``; visible ASCII only.
-            headers: further object headers (Cache-Control, x-amz-server-side-encryption, If-None-Match, ...).
-            progress: instead of the client's. An exception raised in it ends the upload.
-
-        Raises:
-            ConfigError (EndpointError): before anything is sent.
-            CredentialsError: there are none.
-            SourceError: the source cannot be opened.
-            UploadError: anything later; ``__cause__`` is the last error, its text says what state is left.
-        """
-        validate_key(key)
-        self._s3.endpoint(bucket, "PutObject")
-        checked = object_headers(content_type, metadata, headers)
-        opened = open_source(source)
-        tracker = ProgressTracker(progress or self._progress, bucket, key, opened.size)
-        return self._uploader.upload(opened, bucket, key, checked, tracker)
-
-    def upload_many(
-        self,
-        jobs: Iterable[tuple[SourceInput, str, str] | tuple[SourceInput, str, str, Mapping[str, Any]]],
-        *,
-        concurrency: int | None = None,
-        progress: ProgressCallback | None = None,
-    ) -> Iterator[JobOutcome]:
-        """Upload many objects, several at a time; outcomes come as they are ready, exactly one for each job.
-
-        Args:
-            jobs: ``(source, bucket, key)`` or ``(source, bucket, key, options)``, options being keyword arguments of
-                ``upload``. Taken only as fast as they are worked on.
-            concurrency: objects in flight; the client's ``max_concurrency`` by default.
-
-        Nothing is begun before the first outcome is asked for. An exception of ``jobs`` itself is raised after the
-        jobs begun before it have been reported.
-        """
-        limit = concurrency or self._settings.max_concurrency
-        source = iter(jobs)
-        running: dict[Future[JobOutcome], None] = {}
-        index = 0
-        broken: Exception | None = None
-        with ThreadPoolExecutor(limit, "s3accel-job") as threads:
-            try:
-                while True:
-                    # One job waits for each that runs, so that no thread is idle while outcomes are looked at.
-                    while broken is None and len(running) < 2 * limit:
-                        try:
-                            job = next(source)
-                        except StopIteration:
-                            break
-                        except Exception as error:  # noqa: BLE001 (raised below, after the outcomes)
-                            broken = error
-                            break
-                        running[threads.submit(self._job, index, job, progress)] = None
-                        index += 1
-                    if not running:
-                        break
-                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        del running[future]
-                        yield future.result()
-            finally:
-                for future in running:
-                    future.cancel()
-        if broken is not None:
-            raise broken
-
-    def _job(self, index: int, job: tuple[Any, ...], progress: ProgressCallback | None) -> JobOutcome:
-        bucket = key = ""
-        try:
-            if len(job) not in (3, 4):
-                raise ConfigError(f"job {index} has {len(job)} items; give (source, bucket, key[, options])")
-            source, bucket, key = job[:3]
-            options: dict[str, Any] = {"progress": progress, **(job[3] if len(job) == 4 else {})}
-            return JobOutcome(index, bucket, key, result=self.upload(source, bucket, key, **options))
-        except Exception as error:  # noqa: BLE001 (that is the job's outcome)
-            return JobOutcome(index, bucket, key, error=error)
 
     # -- objects
 
@@ -318,6 +268,24 @@ class Client:
         """Where requests for the bucket go. No I/O. Raises EndpointError with reason and remedy."""
         return self._s3.endpoint(bucket, "PutObject")
 
+    @property
+    def bandwidth_limit(self) -> float | None:
+        """Bytes a second for all uploads of this client together; may be set while they run. None: no limit."""
+        throttle = getattr(self._transport, "throttle", None)
+        return None if throttle is None else throttle.rate
+
+    @bandwidth_limit.setter
+    def bandwidth_limit(self, rate: float | None) -> None:
+        throttle = getattr(self._transport, "throttle", None)
+        if throttle is None:
+            raise ConfigError("the transport given has no bandwidth limit")
+        throttle.rate = rate
+
+    @property
+    def s3(self) -> S3:
+        """The S3 operations below this client, for tools that need one of them."""
+        return self._s3
+
     # -- life
 
     def close(self) -> None:
@@ -325,6 +293,7 @@ class Client:
         with self._lock:
             self._closed = True
             threads, self._threads = self._threads, None
+        self._engine.close()
         if threads is not None:
             threads.shutdown()
         if self._owns_transport:
@@ -341,3 +310,13 @@ class Client:
         return (
             f"<Client {site.region} {site.endpoint_url or ('accelerate' if site.accelerate else 'regional')}>"
         )
+
+
+def _accelerated(accelerate: bool | str) -> bool:
+    if isinstance(accelerate, bool):
+        return accelerate
+    if accelerate not in _ROUTES:
+        raise ConfigError(
+            f"accelerate is {accelerate!r}; it can be True, False, {', '.join(map(repr, _ROUTES))}"
+        )
+    return _ROUTES[accelerate]

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-from collections.abc import Callable
+import stat
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Union
 
-from s3accel.errors import ConfigError, TransportError
+from s3accel.errors import (
+    ConfigError,
+    DownloadError,
+    EndpointError,
+    ObjectChanged,
+    S3AccelError,
+    TransportError,
+)
+from s3accel.transfer.endpoint import validate_key
+from s3accel.transfer.fetched import DownloadResult, DownloadSettings
+from s3accel.transfer.fetching import Download, Wanted
+from s3accel.transfer.headers import object_headers
 from s3accel.transfer.messages import Headers
 from s3accel.transfer.objectinfo import ObjectInfo
+from s3accel.transfer.partfile import new_file
+from s3accel.transfer.progress import ProgressCallback
+from s3accel.transfer.route import Router
 from s3accel.transfer.s3 import S3
+from s3accel.transfer.s3xml import ObjectSummary
 
-__all__ = ["Target", "download"]
+__all__ = ["Target", "download", "fetch_object"]
 
 Target = Union[str, "os.PathLike[str]", BinaryIO, Any]
 
@@ -37,11 +53,9 @@ def download(
 def _to_path(
     s3: S3, bucket: str, key: str, path: str, byte_range: tuple[int, int | None] | None
 ) -> ObjectInfo:
-    folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(6)}.part")
-    file = open(temporary, "xb")  # noqa: SIM115 (closed below; a plain open keeps the user's umask)
+    fd, temporary = new_file(path)
     try:
-        with file:
+        with open(fd, "wb") as file:
             info = s3.get_object(bucket, key, _FileSink(file), byte_range=byte_range)
         os.replace(temporary, path)
     except BaseException:
@@ -75,3 +89,94 @@ class _FileSink:
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
+
+
+def fetch_object(
+    s3: S3,
+    bucket: str,
+    key: str,
+    target: Any,
+    settings: DownloadSettings,
+    *,
+    progress: ProgressCallback | None = None,
+    headers: Mapping[str, str] | None = None,
+    version_id: str | None = None,
+    known: ObjectSummary | None = None,
+    router: Router | None = None,
+) -> DownloadResult:
+    """See `Client.download`. ``known``: the object's line of a listing, which saves a request for a small one."""
+    validate_key(key)
+    checked = object_headers(None, None, headers)
+    if checked.put != checked.part:
+        extra = next(name for name, _ in checked.put if name not in dict(checked.part))
+        raise ConfigError(f"header {extra} does not go with a download; customer keys, owner and payer do")
+    query = () if version_id is None else (("versionId", version_id),)
+    if known is not None and (version_id is not None or not known.etag or "-" in known.etag):
+        known = None  # a listing says nothing of the parts, and nothing of other versions
+    wanted = Wanted(bucket, key, checked.part, query, settings, progress, known)
+    if router is None:
+        s3.endpoint(bucket, "GetObject")
+        return _fetch(s3, wanted, target)
+    return _routed(s3, wanted, target, router)
+
+
+def _routed(s3: S3, wanted: Wanted, target: Any, router: Router) -> DownloadResult:
+    """Over the route that the router chooses, and once more over the other if that is worth it."""
+    try:
+        s3.endpoint(wanted.bucket, "GetObject", "accelerate")
+    except EndpointError as error:
+        s3.endpoint(wanted.bucket, "GetObject", "regional")
+        router.rule_out(wanted.bucket, error.reason)
+    size = wanted.known.size if wanted.known is not None else None
+    decision = router.choose(wanted.bucket, size, download=True)
+    tried = False
+    while True:
+        wanted.route, wanted.reason = decision.route, decision.reason
+        started = time.monotonic()
+        try:
+            result = _fetch(s3, wanted, target)
+        except S3AccelError as error:
+            cause = error.__cause__ if isinstance(error, DownloadError) and error.__cause__ else error
+            seconds = time.monotonic() - started
+            router.report(wanted.bucket, wanted.route, _moved(wanted), seconds, cause, download=True)
+            other = router.fallback(wanted.bucket, wanted.route, cause)
+            if other is None or tried or (isinstance(error, DownloadError) and error.written):
+                raise
+            decision, tried = other, True
+            continue
+        seconds, reused = time.monotonic() - started, result.connection.reused
+        router.report(wanted.bucket, wanted.route, _moved(wanted), seconds, reused=reused, download=True)
+        return result
+
+
+def _moved(wanted: Wanted) -> int:
+    return 0 if wanted.tracker is None else max(0, wanted.tracker.done - wanted.resumed)
+
+
+def _fetch(s3: S3, wanted: Wanted, target: Any) -> DownloadResult:
+    try:
+        return _to(s3, wanted, target)
+    except ObjectChanged:
+        if wanted.known is None:
+            raise
+        wanted.known = None  # the listing is older than the object; that is no failure
+        return _to(s3, wanted, target)
+
+
+def _to(s3: S3, wanted: Wanted, target: Any) -> DownloadResult:
+    if not isinstance(target, (str, os.PathLike)):
+        if not hasattr(target, "write"):
+            raise ConfigError(f"cannot write to a {type(target).__name__}; give a path or a binary file")
+        return Download(s3, wanted).to_stream(target)
+    path = os.fspath(target)
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"the target {path!r} is a folder; give the name of a file in it")
+    if stat.S_ISREG(mode):
+        return Download(s3, wanted).to_file(path)
+    # A device or a pipe is written to, not replaced.
+    with open(path, "wb", buffering=0) as file:
+        return Download(s3, wanted).to_stream(file)

@@ -10,13 +10,15 @@ import hashlib
 import re
 import select
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from s3accel.errors import TransportError
+from s3accel.transfer.limits import Throttle
 from s3accel.transfer.messages import Certificate, Headers, Request
 
-__all__ = ["Exchange", "certificate_from"]
+__all__ = ["Exchange", "certificate_from", "handshake_of"]
 
 #: libcurl's text about the handshake, with OpenSSL ("TLSv1.3 / TLS_AES_256_GCM_SHA384 / X25519 / RSASSA-PSS") and
 #: with GnuTLS ("TLS1.3 / ECDHE_RSA_AES_256_GCM_SHA384"). pycurl has no getinfo for it (CURLINFO_TLS_SSL_PTR gives
@@ -31,8 +33,9 @@ MAX_PAUSES = 16
 class Exchange:
     """State of one request. Bound to a handle once, reset for every request."""
 
-    def __init__(self, curl: Any, buffers: bool) -> None:
+    def __init__(self, curl: Any, buffers: bool, throttle: Throttle) -> None:
         self._curl = curl
+        self._throttle = throttle
         self._buffers = buffers
         self._pollers: dict[tuple[str, str], Any] = {}
         self._origin = ("", "")
@@ -84,6 +87,8 @@ class Exchange:
                 # hence only a bounded number of times.)
                 self._paused = True
                 return int(self._curl.READFUNC_PAUSE)
+            if self._throttle.rate is not None:
+                size = self._slowed(size)
             block = self._rest[:size]
             self._rest = self._rest[size:]
             self.sent += len(block)
@@ -91,6 +96,18 @@ class Exchange:
         except BaseException as exc:  # noqa: BLE001 (kept, raised again by the transport)
             self.error = exc
             return int(self._curl.READFUNC_ABORT)
+
+    def _slowed(self, size: int) -> int:
+        """Wait for what was sent before; then how much may be sent now."""
+        request, wait = self.request, self._throttle.wait()
+        while wait > 0:
+            if request is not None and request.cancelled is not None and request.cancelled():
+                break
+            time.sleep(min(wait, 0.25))
+            wait = self._throttle.wait()  # the rate may have been changed meanwhile
+        size = min(self._throttle.portion(size), len(self._rest))
+        self._throttle.take(size)
+        return size
 
     def _has_answer(self) -> bool:
         poller = self._pollers.get(self._origin)
@@ -123,13 +140,13 @@ class Exchange:
             if (
                 request is not None
                 and request.cancelled is not None
-                and self.sent < self.length
+                and (self.sent < self.length or request.sink is not None)
                 and request.cancelled()
             ):
                 raise TransportError(
                     f"{request.method} was cancelled after {self.sent} of {self.length} bytes",
                     host=request.host,
-                    phase="send",
+                    phase="send" if self.sent < self.length else "receive",
                     retryable=False,
                 )
             return 0
@@ -193,16 +210,22 @@ class Exchange:
         """
         if kind != 0:
             return
-        text = bytes(data).decode("latin-1", "replace")
-        found = _HANDSHAKE.search(text)
-        if found:
-            version = found[1] if found[1].startswith("TLSv") else found[1].replace("TLS", "TLSv")
-            self.tls = (version, found[2], found[3] or "")
-        elif _RESUMED.search(text):
-            self.resumed = True
+        tls, resumed = handshake_of(data)
+        self.tls = tls or self.tls
+        self.resumed = self.resumed or resumed
 
     def response_headers(self) -> Headers:
         return Headers(self.headers)
+
+
+def handshake_of(data: bytes) -> tuple[tuple[str, str, str] | None, bool]:
+    """What a line of libcurl's text says: TLS version, cipher and group (or None); whether a session is resumed."""
+    text = bytes(data).decode("latin-1", "replace")
+    found = _HANDSHAKE.search(text)
+    if found:
+        version = found[1] if found[1].startswith("TLSv") else found[1].replace("TLS", "TLSv")
+        return (version, found[2], found[3] or ""), False
+    return None, bool(_RESUMED.search(text))
 
 
 def certificate_from(chain: Any) -> Certificate | None:

@@ -130,6 +130,7 @@ class Request:
         sink: called with the headers of a 2xx answer, gives the function that takes its body as it comes (and is
             called for an empty body too). Other bodies are kept in ``Response.body``.
         stall_seconds: overrides the transport's stall limit (CompleteMultipartUpload may be silent for minutes).
+        deadline: monotonic time (`time.monotonic`) at which the request ends, answered or not.
         cancelled: asked now and then; once it is true and the body is not yet sent whole, the request ends.
     """
 
@@ -141,6 +142,7 @@ class Request:
     stall_seconds: float | None = None
     cancelled: Callable[[], bool] | None = None
     max_body: int = MAX_BODY
+    deadline: float | None = None
 
     @property
     def host(self) -> str:

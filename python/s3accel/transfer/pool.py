@@ -30,7 +30,7 @@ class Handle:
     Attributes:
         connections: what was observed of the connection to each origin it has talked to.
         since: monotonic time of its last use.
-        buffer, connect_to: the options set last, so that they are set only when they change.
+        buffer, timeout, connect_to: the options set last, so that they are set only when they change.
     """
 
     curl: Any
@@ -38,6 +38,7 @@ class Handle:
     connections: dict[Origin, ConnectionInfo] = field(default_factory=dict)
     since: float = 0.0
     buffer: int = 0
+    timeout: int = 0
     connect_to: str | None = None
     share: Any = None
 

@@ -162,7 +162,7 @@ class FileSource(Source):
         self._file = file
         self._start = start
         status = os.fstat(fd)
-        self._stamp = (status.st_size, status.st_mtime_ns)
+        self.stamp = (status.st_size, status.st_mtime_ns)
         self.size = max(0, status.st_size - start)
 
     def open_part(self, offset: int, length: int) -> Part:
@@ -170,16 +170,16 @@ class FileSource(Source):
 
     def check_unchanged(self) -> None:
         status = os.fstat(self.fd)
-        if status.st_size != self._stamp[0]:
+        if status.st_size != self.stamp[0]:
             raise SourceError(
-                f"{self.name} changed while it was read: it had {self._stamp[0]} bytes, now it has {status.st_size}"
+                f"{self.name} changed while it was read: it had {self.stamp[0]} bytes, now it has {status.st_size}"
             )
-        if status.st_mtime_ns != self._stamp[1]:
+        if status.st_mtime_ns != self.stamp[1]:
             raise SourceError(f"{self.name} changed while it was read: it was written to in the meantime")
 
     def ended_early(self, position: int) -> SourceError:
         return SourceError(
-            f"{self.name} ended early: nothing to read at byte {position}, it had {self._stamp[0]} bytes when the"
+            f"{self.name} ended early: nothing to read at byte {position}, it had {self.stamp[0]} bytes when the"
             " upload began"
         )
 

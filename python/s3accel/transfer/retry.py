@@ -74,18 +74,28 @@ class RetryPolicy:
             connection or a 500 is cured by reaching another of the many hosts behind the name, not by waiting.
         throttle_delay: the same after SlowDown: 1.0 (AWS's own base), because S3 then needs time to split its index.
         max_delay: seconds; no single delay is longer.
+        budget: retries that all calls of a client may have outstanding together; ten successes bring one back. When
+            they are spent, failures are reported at once.
+        deadline: seconds for one upload, retries included; None: as long as something moves (the transport ends
+            what does not).
     """
 
     max_attempts: int = 3
     base_delay: float = 0.1
     throttle_delay: float = 1.0
     max_delay: float = 20.0
+    budget: int = 500
+    deadline: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_attempts < 1:
             raise ConfigError(f"max_attempts is {self.max_attempts}; at least 1 attempt is needed")
         if min(self.base_delay, self.throttle_delay, self.max_delay) < 0:
             raise ConfigError("retry delays cannot be negative")
+        if self.budget < 0 or (self.deadline is not None and self.deadline <= 0):
+            raise ConfigError(
+                "the retry budget cannot be negative, and a deadline is more than 0 seconds away"
+            )
 
     def delay(self, attempt: int, verdict: Verdict, fraction: float) -> float:
         """Seconds to wait after failed attempt ``attempt`` (from 1). ``fraction`` is a random number in [0, 1).

@@ -5,7 +5,7 @@ Nothing here starts threads. Sources: S3 API Reference, the page of each operati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from xml.etree.ElementTree import Element
 
 from s3accel import checksums
@@ -15,7 +15,7 @@ from s3accel.transfer.body import Payload
 from s3accel.transfer.calls import Call, Caller, Operation, Site, Stored
 from s3accel.transfer.messages import Headers, Response, Sink
 from s3accel.transfer.objectinfo import ObjectInfo, object_info, range_value
-from s3accel.transfer.s3xml import CompletedPart, ListedPart, ListPage
+from s3accel.transfer.s3xml import CompletedPart, ListedPart, ListedUpload, ListPage
 from s3accel.transfer.wholes import checksum_type, multipart_etag, whole_checksum
 
 __all__ = ["S3", "Call", "ObjectInfo", "Site", "Stored"]
@@ -172,7 +172,9 @@ class S3(Caller):
             )
         return CompletedPart(number, stored.etag, payload.length, stored.checksum), stored.response
 
-    def list_parts(self, bucket: str, key: str, upload_id: str, headers: Items = ()) -> list[ListedPart]:
+    def list_parts(
+        self, bucket: str, key: str, upload_id: str, headers: Items = (), call: Call | None = None
+    ) -> list[ListedPart]:
         """All parts that S3 holds for the upload, over as many pages as there are."""
         found: list[ListedPart] = []
         marker: int | None = None
@@ -183,10 +185,25 @@ class S3(Caller):
             operation = Operation(
                 "ListParts", "GET", bucket, key, query, tuple(headers), root="ListPartsResult"
             )
-            parts, marker = s3xml.read_parts(_root(self.run(operation)))
+            parts, marker = s3xml.read_parts(_root(self.run(operation, call)))
             found += parts
             if marker is None:
                 return found
+
+    def list_uploads(self, bucket: str, prefix: str = "") -> Iterator[ListedUpload]:
+        """Multipart uploads under way below ``prefix``, page by page."""
+        marker: tuple[str, str] | None = ("", "")
+        while marker is not None:
+            query = [("uploads", ""), ("encoding-type", "url"), ("prefix", prefix)]
+            query += [
+                (name, value)
+                for name, value in zip(("key-marker", "upload-id-marker"), marker, strict=True)
+                if value
+            ]
+            root = "ListMultipartUploadsResult"
+            operation = Operation("ListMultipartUploads", "GET", bucket, None, query, root=root)
+            found, marker = s3xml.read_uploads(_root(self.run(operation)))
+            yield from found
 
     def complete_multipart(
         self,
@@ -229,7 +246,7 @@ class S3(Caller):
         except S3Error as error:
             if error.code != "NoSuchUpload" or call.history.attempts < 2:
                 raise
-            return self._completed_before(bucket, key, parts, size, checksum, whole, error)
+            return self._completed_before(bucket, key, parts, size, checksum, whole, error, call.route)
         root = _root(stored)
         if whole and checksum is not None:
             theirs = s3xml.text_of(root, f"Checksum{checksum.upper()}") or whole
@@ -249,9 +266,10 @@ class S3(Caller):
         checksum: str | None,
         whole: str,
         error: S3Error,
+        route: str,
     ) -> Stored:
         headers = [("x-amz-checksum-mode", "ENABLED")]
-        stored = self.run(Operation("HeadObject", "HEAD", bucket, key, headers=headers))
+        stored = self.run(Operation("HeadObject", "HEAD", bucket, key, headers=headers), Call(route=route))
         info = object_info(bucket, key, stored.response)
         same = info.etag.strip('"') == multipart_etag(parts)
         if checksum is not None and info.checksums.get(checksum):
@@ -260,14 +278,16 @@ class S3(Caller):
             raise error
         return Stored(info.etag, info.version_id, whole, stored.response, stored.endpoint)
 
-    def abort_multipart(self, bucket: str, key: str, upload_id: str, headers: Items = ()) -> None:
+    def abort_multipart(
+        self, bucket: str, key: str, upload_id: str, headers: Items = (), call: Call | None = None
+    ) -> None:
         """Give up the upload and its parts. An upload that is gone already counts as success."""
         query = [("uploadId", upload_id)]
         operation = Operation(
             "AbortMultipartUpload", "DELETE", bucket, key, query=query, headers=tuple(headers)
         )
         try:
-            self.run(operation)
+            self.run(operation, call)
         except S3Error as error:
             if error.code != "NoSuchUpload":
                 raise

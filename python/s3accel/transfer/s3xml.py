@@ -26,12 +26,14 @@ __all__ = [
     "CompletedPart",
     "ListPage",
     "ListedPart",
+    "ListedUpload",
     "ObjectSummary",
     "complete_body",
     "error_from",
     "parse",
     "read_list",
     "read_parts",
+    "read_uploads",
     "text_of",
 ]
 
@@ -57,6 +59,15 @@ class ListedPart(CompletedPart):
     """A part as ListParts shows it; ``checksums`` by lower-case algorithm name."""
 
     checksums: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ListedUpload:
+    """A multipart upload that was begun and neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    initiated: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,3 +246,20 @@ def read_list(root: ElementTree.Element) -> ListPage:
     ]
     token = text_of(root, "NextContinuationToken") if text_of(root, "IsTruncated") == "true" else ""
     return ListPage(tuple(entries), token)
+
+
+def read_uploads(root: ElementTree.Element) -> tuple[list[ListedUpload], tuple[str, str] | None]:
+    """Uploads of one ListMultipartUploads page, and key and upload id that the next page follows, or None."""
+    decode = unquote_plus if text_of(root, "EncodingType") == "url" else str
+    uploads = [
+        ListedUpload(
+            key=decode(item.findtext("Key") or ""),
+            upload_id=text_of(item, "UploadId"),
+            initiated=text_of(item, "Initiated"),
+        )
+        for item in root.findall("Upload")
+    ]
+    if text_of(root, "IsTruncated") != "true":
+        return uploads, None
+    marker = decode(root.findtext("NextKeyMarker") or ""), text_of(root, "NextUploadIdMarker")
+    return uploads, marker if any(marker) else None

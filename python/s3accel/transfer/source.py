@@ -37,14 +37,16 @@ class StreamSource(Source):
         self._owned = owned
         self.position = 0
 
-    def next_part(self, length: int, buffer: bytearray | None = None) -> Source | None:
+    def next_part(
+        self, length: int, buffer: bytearray | None = None, *, spool: bool | None = None
+    ) -> Source | None:
         """The next ``length`` bytes (fewer at the end, None after it), buffered so that they can be sent again.
 
         ``buffer`` is used again if it is large enough. The source returned is a MemorySource over it, or a
-        FileSource over an unnamed temporary file if ``length`` is above SPOOL_ABOVE.
+        FileSource over an unnamed temporary file if ``spool`` says so (None: if ``length`` is above SPOOL_ABOVE).
         """
         first = self.position
-        if length > SPOOL_ABOVE:
+        if length > SPOOL_ABOVE if spool is None else spool:
             return self._spool(length, first)
         data = buffer if buffer is not None and len(buffer) >= length else bytearray(length)
         view = memoryview(data)[:length]

@@ -17,16 +17,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from s3accel.errors import (
-    ConfigError,
-    ConnectError,
-    ConnectionLost,
-    TlsError,
-    TransferTimeout,
-    TransportError,
-)
-from s3accel.redact import redact_text, redact_url
+from s3accel.errors import ConfigError, ConnectionLost
+from s3accel.redact import redact_url
+from s3accel.transfer.curlerrors import lost, translate
 from s3accel.transfer.exchange import Exchange, certificate_from
+from s3accel.transfer.lane import Lane
+from s3accel.transfer.limits import Throttle
+from s3accel.transfer.lines import ConnectTo, header_lines
 from s3accel.transfer.messages import ConnectionInfo, Request, Response
 from s3accel.transfer.pool import Handle, HandlePool
 
@@ -98,13 +95,15 @@ class CurlTransport:
         # Since 7.46 pycurl takes any buffer from a read callback; before, a copy as bytes is needed.
         self._buffers = tuple(int(part) for part in version[:2] if part.isdigit()) >= (7, 46)
         self._ca_file = None if ca_file is None else os.fspath(ca_file)
-        self._connect_to = _ConnectTo(connect_to or {})
+        self._connect_to = ConnectTo(connect_to or {})
         self._tls_min = tls_min
         self._connect_timeout = connect_timeout
         self._stall_seconds = stall_seconds
         self._stall_bytes = stall_bytes
         self._proxy = proxy
         self._user_agent = user_agent
+        #: Bytes a second for all bodies together; its ``rate`` may be changed while they are sent.
+        self.throttle = Throttle()
         self._pool = HandlePool(max_connections, self._new_share, self._new_handle)
 
     # -- handles
@@ -119,14 +118,25 @@ class CurlTransport:
     def _new_handle(self, share: Any) -> Handle:
         lib = self._pycurl
         curl = lib.Curl()
-        exchange = Exchange(curl, self._buffers)
+        exchange = Exchange(curl, self._buffers, self.throttle)
+        self._set_constants(curl)
         setopt = curl.setopt
         setopt(lib.SHARE, share)
+        setopt(lib.READFUNCTION, exchange.read)
+        setopt(lib.WRITEFUNCTION, exchange.write)
+        setopt(lib.HEADERFUNCTION, exchange.header)
+        setopt(lib.DEBUGFUNCTION, exchange.debug)
+        setopt(lib.SOCKOPTFUNCTION, exchange.socket_opened)
+        setopt(lib.XFERINFOFUNCTION, exchange.progress)
+        return Handle(curl, exchange)
+
+    def _set_constants(self, curl: Any) -> None:
+        """What never changes on a handle, whoever drives it."""
+        lib, setopt = self._pycurl, curl.setopt
         setopt(lib.NOSIGNAL, 1)
         setopt(lib.HTTP_VERSION, lib.CURL_HTTP_VERSION_1_1)
-        setopt(
-            lib.PATH_AS_IS, 1
-        )  # S3 keys may hold dot segments and double slashes; the path is signed as it is.
+        # S3 keys may hold dot segments and double slashes; the path is signed as it is.
+        setopt(lib.PATH_AS_IS, 1)
         setopt(lib.FOLLOWLOCATION, 0)
         setopt(lib.HTTP_CONTENT_DECODING, 0)  # objects come back as they were stored
         setopt(lib.HTTP09_ALLOWED, 0)
@@ -151,13 +161,14 @@ class CurlTransport:
         if self._proxy is not None:
             setopt(lib.PROXY, self._proxy)
             setopt(lib.NOPROXY, "")  # what was given here beats no_proxy in the environment
-        setopt(lib.READFUNCTION, exchange.read)
-        setopt(lib.WRITEFUNCTION, exchange.write)
-        setopt(lib.HEADERFUNCTION, exchange.header)
-        setopt(lib.DEBUGFUNCTION, exchange.debug)
-        setopt(lib.SOCKOPTFUNCTION, exchange.socket_opened)
-        setopt(lib.XFERINFOFUNCTION, exchange.progress)
-        return Handle(curl, exchange)
+
+    def lane(self, limit: int) -> Lane:
+        """A second way through the door, for many small bodies: one thread, up to ``limit`` requests in flight."""
+        # A small body that is not answered when twice the stall limit is over never will be.
+        deadline = self._connect_timeout + 2 * self._stall_seconds
+        lane = Lane(self._pycurl, self._set_constants, self._connect_to, limit, self._stall_seconds, deadline)
+        lane.throttle = self.throttle
+        return lane
 
     def _trust(self) -> dict[str, str]:
         """libcurl in a wheel knows the paths of the machine it was built on, Python those of this one."""
@@ -190,7 +201,7 @@ class CurlTransport:
             if handle.exchange.error is not None:
                 raise handle.exchange.error  # kept by a callback: the true cause of whatever libcurl says
             if failure is not None and not self._salvaged(handle, failure):
-                raise self._translate(handle, request, failure) from failure
+                raise self._translated(handle, request, failure) from failure
             handle.exchange.finish()
             response = self._response(handle, request, origin)
             healthy = failure is None and response.headers.get("connection").lower() != "close"
@@ -237,7 +248,7 @@ class CurlTransport:
             setopt(lib.NOBODY, 0)
             setopt(lib.HTTPGET, 1)
         setopt(lib.CUSTOMREQUEST, request.method)
-        setopt(lib.HTTPHEADER, _header_lines(request))
+        setopt(lib.HTTPHEADER, header_lines(request))
         target = self._connect_to.lookup(origin)
         if target != handle.connect_to:
             if target is None:
@@ -247,6 +258,12 @@ class CurlTransport:
             handle.connect_to = target
         stall = request.stall_seconds if request.stall_seconds is not None else self._stall_seconds
         setopt(lib.LOW_SPEED_TIME, max(1, round(stall)))
+        timeout = 0
+        if request.deadline is not None:
+            timeout = max(1, int((request.deadline - time.monotonic()) * 1000))
+        if timeout != handle.timeout:
+            setopt(lib.TIMEOUT_MS, timeout)
+            handle.timeout = timeout
         # The handshake is told in libcurl's debug text, which costs a copy of every byte sent, so it is only asked
         # for when a new connection is likely.
         watch = origin not in handle.connections or time.monotonic() - handle.since >= WATCH_AFTER
@@ -289,64 +306,24 @@ class CurlTransport:
         exchange = handle.exchange
         if handle.curl.getinfo(self._pycurl.HTTP_CONNECTCODE) not in (0, 200):
             return False  # that was the proxy's answer
-        if exchange.status < 300 or exc.args[0] not in self._lost():
+        if exchange.status < 300 or exc.args[0] not in lost(self._pycurl):
             return False
         length = Response(exchange.status, exchange.response_headers()).headers.get("content-length")
         return length.isdigit() and int(length) == len(exchange.body)
 
-    def _lost(self) -> tuple[int, ...]:
-        lib = self._pycurl
-        return (
-            lib.E_SEND_ERROR,
-            lib.E_RECV_ERROR,
-            lib.E_GOT_NOTHING,
-            lib.E_PARTIAL_FILE,
-            lib.E_SEND_FAIL_REWIND,
-        )
-
-    def _translate(self, handle: Handle, request: Request, exc: Exception) -> BaseException:
-        """libcurl's error as ours."""
-        exchange, lib = handle.exchange, self._pycurl
-        number, text = exc.args[0], redact_text(str(exc.args[1]) if len(exc.args) > 1 else "")
-        host = request.host
-        what = f"{request.method} to {host}"
-        # What libcurl has taken from us may still lie in its buffer; this is what went to the socket.
-        gone = handle.curl.getinfo(lib.SIZE_UPLOAD_T) if hasattr(lib, "SIZE_UPLOAD_T") else exchange.sent
-        sent = f"after {gone} of {exchange.length} bytes" if exchange.length else "before an answer"
-        if number in (lib.E_COULDNT_RESOLVE_HOST, lib.E_COULDNT_RESOLVE_PROXY, lib.E_COULDNT_CONNECT):
-            return ConnectError(f"{what}: no connection: {text}", host=host, phase="connect")
-        certificate = (lib.E_PEER_FAILED_VERIFICATION, lib.E_SSL_ISSUER_ERROR, lib.E_SSL_CRL_BADFILE)
-        if number in certificate:
-            return TlsError(
-                f"{what}: the server's certificate was refused: {text}",
-                host=host,
-                phase="tls",
-                retryable=False,
-            )
-        if number == lib.E_SSL_CACERT_BADFILE:
-            return ConfigError(f"the CA file cannot be used: {text}")
-        if number in (lib.E_SSL_CONNECT_ERROR, lib.E_SSL_CIPHER):
-            # A handshake that was cut may succeed elsewhere; one that was refused (no common version) will not.
-            cut = any(word in text.lower() for word in ("reset", "syscall", "unexpected eof", "timed out"))
-            return TlsError(f"{what}: TLS handshake failed: {text}", host=host, phase="tls", retryable=cut)
-        phase = "send" if gone < exchange.length else "receive"
-        if number == lib.E_OPERATION_TIMEDOUT:
-            if handle.curl.getinfo(lib.REQUEST_SIZE) == 0:
-                phase = "connect"
-            return TransferTimeout(
-                f"{what}: timed out in phase {phase}, {sent}: {text}", host=host, phase=phase
-            )
-        if number in self._lost():
-            return ConnectionLost(f"{what}: the connection broke {sent}: {text}", host=host, phase=phase)
-        if number == lib.E_URL_MALFORMAT:
-            return ConfigError(f"{request.method} {redact_url(request.url)}: no usable URL: {text}")
-        return TransportError(
-            f"{what}: libcurl error {number}: {text}",
-            host=host,
-            phase=phase,
-            # An answer that is no HTTP/1 (libcurl: "HTTP/0.9", error 1) or has a garbled header (8) is damage on the
-            # way; the rest is not known to be harmless.
-            retryable=number in (1, 8),
+    def _translated(self, handle: Handle, request: Request, exc: Exception) -> Exception:
+        exchange = handle.exchange
+        text = str(exc.args[1]) if len(exc.args) > 1 else ""
+        return translate(
+            self._pycurl,
+            handle.curl,
+            exc.args[0],
+            text,
+            request.method,
+            request.url,
+            request.host,
+            exchange.sent,
+            exchange.length,
         )
 
     def close(self) -> None:
@@ -358,52 +335,3 @@ class CurlTransport:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
-
-
-def _header_lines(request: Request) -> list[str]:
-    """libcurl's header list: ours, and an empty line for each header it would add on its own."""
-    lines = []
-    expect = False
-    for name, value in request.headers:
-        lowered = name.lower()
-        if lowered == "content-length":
-            continue  # libcurl writes it from INFILESIZE
-        expect = expect or lowered == "expect"
-        lines.append(f"{name}: {value}" if value else f"{name};")
-    if not expect:
-        lines.append("Expect:")
-    lines.append("Accept:")
-    return lines
-
-
-class _ConnectTo:
-    """host:port -> libcurl's CONNECT_TO entry; exact names first, then the longest matching suffix, then ``*``."""
-
-    def __init__(self, mapping: Mapping[str, str]) -> None:
-        self._exact: dict[str, str] = {}
-        self._suffixes: list[tuple[str, str]] = []
-        for source, target in mapping.items():
-            host, separator, port = target.rpartition(":")
-            if not separator or not host or not port.isdigit():
-                raise ConfigError(f"connect_to[{source!r}] is {target!r}; it must be 'address:port'")
-            if source.startswith("*"):
-                self._suffixes.append((source[1:].lower(), target))
-            elif source.rpartition(":")[2].isdigit():
-                self._exact[source.lower()] = target
-            else:
-                raise ConfigError(
-                    f"connect_to has {source!r}; it must be 'host:port', '*.domain:port' or '*'"
-                )
-        self._suffixes.sort(key=lambda item: -len(item[0]))
-
-    def lookup(self, origin: tuple[str, str]) -> str | None:
-        if not self._exact and not self._suffixes:
-            return None
-        scheme, authority = origin
-        if not authority.rpartition(":")[2].isdigit() or authority.endswith("]"):
-            authority += ":443" if scheme == "https" else ":80"
-        authority = authority.lower()
-        target = self._exact.get(authority)
-        if target is None:
-            target = next((value for suffix, value in self._suffixes if authority.endswith(suffix)), None)
-        return None if target is None else f"{authority}:{target}"

@@ -1,1 +1,1 @@
-"""Starters for two S3 servers that nobody in this project wrote and that verify signatures."""
+"""Starters for three S3 servers that nobody in this project wrote and that verify signatures."""

@@ -48,11 +48,17 @@ class RunningServer:
         return f"https://127.0.0.1:{self.port}"
 
 
+def free_ports(count: int) -> list[int]:
+    """Different ones: all are held at once before the first is given back."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
 
 
 def _die_with_parent() -> Callable[[], object] | None:

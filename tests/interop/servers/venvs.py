@@ -15,7 +15,7 @@ import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-INSTALL_TIMEOUT = 600  # seconds; the larger of the two servers is about 107 MB of wheels
+INSTALL_TIMEOUT = 600  # seconds; the largest of the servers is about 172 MB
 
 
 class ServerUnavailable(Exception):

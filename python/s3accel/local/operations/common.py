@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ...verify import VerifiedRequest
@@ -54,13 +54,26 @@ class Services:
 
 @dataclass
 class Call:
-    """One verified request on its way through an operation."""
+    """One verified request on its way through an operation.
+
+    ``fields`` are those of a form, by lower-case name; what is stored then comes from them and from no
+    header.
+    """
 
     services: Services
     request: Request
     verified: VerifiedRequest
     address: Address
     operation: Operation
+    fields: Mapping[str, str] | None = None
+
+    def header(self, name: str) -> str | None:
+        """A header by lower-case name, or the form field that stands for it."""
+        return self.request.header(name) if self.fields is None else self.fields.get(name)
+
+    def amz(self, name: str) -> str | None:
+        """An ``x-amz-*`` value: of a header, the query, or a form."""
+        return self.request.amz(name) if self.fields is None else self.fields.get(name)
 
     @property
     def store(self) -> Store:
@@ -102,7 +115,7 @@ def stored_headers(call: Call) -> dict[str, str]:
     """The system headers of a new object. ``aws-chunked`` is a coding of the transfer, not of the object."""
     headers = {}
     for name in _STORED:
-        value = call.request.header(name)
+        value = call.header(name)
         if value is None:
             continue
         if name == "content-encoding" and call.verified.streaming:
@@ -119,7 +132,8 @@ def stored_headers(call: Call) -> dict[str, str]:
 def user_metadata(call: Call) -> list[tuple[str, str]]:
     """The user metadata of a new object. Raises Refusal MetadataTooLarge above 2 KB."""
     found: dict[str, str] = {}
-    for name, value in [*call.request.headers, *call.query.items()]:
+    given = [*call.request.headers, *call.query.items()] if call.fields is None else call.fields.items()
+    for name, value in given:
         lower = name.lower()
         if lower.startswith("x-amz-meta-"):
             short, value = lower[len("x-amz-meta-") :], value.strip()
@@ -139,7 +153,7 @@ def user_metadata(call: Call) -> list[tuple[str, str]]:
 
 
 def storage_class(call: Call) -> str:
-    found = call.request.amz("x-amz-storage-class") or "STANDARD"
+    found = call.amz("x-amz-storage-class") or "STANDARD"
     if found not in STORAGE_CLASSES:
         raise Refusal("InvalidStorageClass", 400, "The storage class you specified is not valid")
     return found

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote_to_bytes
 
 from ... import checksums
-from ..body import receive_document, receive_object
+from ..body import Received, receive_document, receive_object
 from ..conditions import WriteCondition, check_read, write_condition
 from ..exchange import Reply
 from ..records import ObjectRecord, Segment
 from ..refusals import Refusal, invalid_argument, invalid_request, malformed_xml, not_implemented
 from ..routing import CHECKSUM_HEADERS
-from ..store import Staged, Store
+from ..staged import Staged
+from ..store import Store
 from ..xml import Element, parse, timestamp
 from .common import (
     Call,
@@ -31,15 +33,26 @@ MAX_DELETED = 1000
 
 
 async def put_object(call: Call) -> Reply:
+    async def receive(staged: Staged) -> Received:
+        return await receive_object(call.request, call.verified, staged, call.services.stats)
+
+    record = await store_object(call, write_condition(call.request.header), receive)
+    reply = Reply(headers=[("ETag", f'"{record.etag}"')])
+    add_checksum(reply, record)
+    reply.add("x-amz-server-side-encryption", record.encryption)
+    return reply
+
+
+async def store_object(
+    call: Call, condition: WriteCondition, receive: Callable[[Staged], Awaitable[Received]]
+) -> ObjectRecord:
+    """Receive an object into a staged file and commit it, once ``receive`` says that all of it is right."""
     open_bucket(call)
-    condition = write_condition(call.request.header)
     # Refused now it costs the client no upload; what counts is the check at the commit.
     condition.check(call.key, call.store.etag(call.bucket, call.key))
     headers, metadata, kind = stored_headers(call), user_metadata(call), storage_class(call)
-    encryption = call.request.amz("x-amz-server-side-encryption")
     with call.store.stage() as staged:
-        received = await receive_object(call.request, call.verified, staged, call.services.stats)
-        report = received.report
+        report = (await receive(staged)).report
         record = ObjectRecord(
             key=call.key,
             size=report.length,
@@ -51,13 +64,10 @@ async def put_object(call: Call) -> Reply:
             checksum_algorithm=report.checksum_algorithm or "crc64nvme",
             checksum=report.checksum_base64 or report.crc64nvme_base64,
             storage_class=kind,
-            encryption=encryption,
+            encryption=call.amz("x-amz-server-side-encryption"),
         )
         call.store.commit(call.bucket, record, condition, staged)
-    reply = Reply(headers=[("ETag", f'"{record.etag}"')])
-    add_checksum(reply, record)
-    reply.add("x-amz-server-side-encryption", encryption)
-    return reply
+    return record
 
 
 def copy_source(call: Call) -> tuple[str, str]:

@@ -1,0 +1,636 @@
+"""Many uploads at a time: jobs in, outcomes out as they come, exactly one for each.
+
+Small bodies go to the lane (one thread, many in flight), everything else to threads, of which there are as many as
+may be in flight and no more. Jobs are taken only as fast as they are worked on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+
+from s3accel.errors import ConfigError, EndpointError, S3AccelError, UploadError
+from s3accel.transfer.attempts import describe
+from s3accel.transfer.endpoint import validate_key
+from s3accel.transfer.headers import ObjectHeaders, object_headers
+from s3accel.transfer.hooks import JobInfo, Observer
+from s3accel.transfer.lane import Lane
+from s3accel.transfer.limits import DEFAULT_MEMORY, Adaptive
+from s3accel.transfer.progress import ProgressCallback, ProgressTracker
+from s3accel.transfer.ranges import FileSource
+from s3accel.transfer.results import JobOutcome, UploadResult, fast
+from s3accel.transfer.s3 import S3
+from s3accel.transfer.small import SMALL, SmallPut, SmallWay, small_data
+from s3accel.transfer.source import Source, open_source
+from s3accel.transfer.task import Task
+from s3accel.transfer.upload import Uploader
+
+__all__ = ["Batch", "Engine", "Job"]
+
+log = logging.getLogger("s3accel.transfer")
+
+_NO_HEADERS = ObjectHeaders()
+#: What ``upload`` and its relatives take beside source, bucket and key.
+OPTIONS = frozenset(
+    {"content_type", "headers", "job_id", "keep_parts", "metadata", "observer", "progress", "resume"}
+)
+#: Outcomes of the lane are handed on in groups, so that the thread that takes them is not woken for each.
+GROUP = 16
+#: No machine needs more threads that wait for the network.
+MAX_THREADS = 256
+
+#: Futures that may be unfinished; ``submit`` waits for one of them to end before it takes another job.
+MAX_WAITING = 1024
+
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Job:
+    """One upload as it was asked for."""
+
+    __slots__ = ("bucket", "index", "key", "options", "source")
+
+    def __init__(
+        self, source: Any, bucket: str, key: str, options: Mapping[str, Any] = _NOTHING, index: int = 0
+    ) -> None:
+        self.source = source
+        self.bucket = bucket
+        self.key = key
+        self.options = options
+        self.index = index
+
+
+class Batch:
+    """Jobs that belong together.
+
+    ``hand_over`` takes a list of outcomes, in whatever thread made them, and whether they took the lane.
+
+    Attributes:
+        limit: objects in flight on threads.
+    """
+
+    def __init__(self, limit: int, hand_over: Callable[[list[JobOutcome], bool], None]) -> None:
+        self.limit = limit
+        self.hand_over = hand_over
+        self.collected: list[JobOutcome] = []
+        self.pauses = 0
+        self.cancelled = False
+        self.lock = threading.Lock()
+        self.running = 0
+        self.waiting: deque[Callable[[], None]] = deque()
+
+
+class Engine:
+    """The long-lived part of a client: the lane, the threads, and the way from a job to its outcome.
+
+    Args:
+        lane: None if the transport has none (a fake, for example): then threads do everything.
+        small: how many small objects are in flight.
+        memory_limit: bytes that the sources of jobs in flight may hold, as far as they are in memory.
+        deadline: seconds for one upload.
+        router: chooses the route of each upload, or None if there is nothing to choose.
+    """
+
+    def __init__(
+        self,
+        s3: S3,
+        uploader: Uploader,
+        way: SmallWay,
+        *,
+        lane: Lane | None,
+        limit: int,
+        multipart_threshold: int,
+        progress: ProgressCallback | None = None,
+        observer: Observer | None = None,
+        router: Any = None,
+        memory_limit: int = DEFAULT_MEMORY,
+        small: Adaptive | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        self._s3 = s3
+        self._uploader = uploader
+        self._way = way
+        self._lane = lane
+        self._limit = limit
+        self._small = small or Adaptive(limit, limit)
+        self._deadline = deadline
+        self._memory_limit = memory_limit
+        self._small_bytes = min(way.limit, max(0, multipart_threshold - 1))
+        self._progress = progress
+        self._observer = observer
+        self._router = router
+        self._lock = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
+        self._dirty: set[Batch] = set()
+        self._fixed = 0  # small objects in flight, where the caller has said how many
+        self._singles = Batch(limit, self._resolve)
+        self._futures: dict[int, Future[UploadResult]] = {}
+        self._numbers = itertools.count()
+        self._room = threading.Semaphore(MAX_WAITING)
+        if lane is not None:
+            lane.pause = self._flush
+
+    # -- one upload, in the calling thread
+
+    def perform(
+        self,
+        job: Job,
+        *,
+        first: Exception | None = None,
+        info: JobInfo | None = None,
+        route: str = "",
+        source: Source | None = None,
+    ) -> UploadResult:
+        """From source to stored. ``first``: an attempt that the lane has made; ``info``: it was accepted already.
+
+        Raises what `Client.upload` raises.
+        """
+        options = job.options
+        if "wrong" in options:
+            raise options["wrong"]
+        unknown = options.keys() - OPTIONS
+        if unknown:
+            raise ConfigError(f"{sorted(unknown)[0]!r} is no option of an upload")
+        validate_key(job.key)
+        observer: Observer | None = options.get("observer") or self._observer
+        accepted = info is not None
+        opened = source
+        try:
+            if opened is None:
+                self._endpoint(job.bucket)
+                headers = self._headers(options)
+                opened = open_source(job.source)
+            else:
+                headers = self._headers(options)
+            if observer is not None and not accepted:
+                info = self._info(job, opened)
+                observer.accepted(info)
+                accepted = True
+            result = self._tries(job, opened, headers, observer, info, first, route)
+        except BaseException as error:
+            if opened is not None:
+                opened.close(consumed=False)
+            if observer is not None and accepted and info is not None:
+                _tell_finished(observer, info, None, error)
+            raise
+        opened.close(consumed=True)
+        if observer is not None and info is not None:
+            _tell_finished(observer, info, result, None)
+        return result
+
+    def _headers(self, options: Mapping[str, Any]) -> ObjectHeaders:
+        if not options:
+            return _NO_HEADERS
+        return object_headers(options.get("content_type"), options.get("metadata"), options.get("headers"))
+
+    def _endpoint(self, bucket: str) -> None:
+        """Refuse before any I/O. With a router only names that no route takes are refused."""
+        if self._router is None:
+            self._s3.endpoint(bucket, "PutObject")
+            return
+        try:
+            self._s3.endpoint(bucket, "PutObject", "accelerate")
+        except EndpointError as error:
+            self._s3.endpoint(bucket, "PutObject", "regional")
+            self._router.rule_out(bucket, error.reason)
+
+    def _info(self, job: Job, source: Source | None, size: int | None = None) -> JobInfo:
+        path = None
+        stamp = None
+        if isinstance(job.source, (str, os.PathLike)):
+            path = os.path.abspath(os.fspath(job.source))
+            if isinstance(source, FileSource):
+                stamp = source.stamp
+        keep = ("content_type", "headers", "metadata")
+        return JobInfo(
+            id=job.options.get("job_id") or uuid.uuid4().hex,
+            bucket=job.bucket,
+            key=job.key,
+            source=path or (source.name if source is not None else type(job.source).__name__),
+            path=path,
+            size=source.size if source is not None else size,
+            stamp=stamp,
+            options={name: job.options[name] for name in keep if job.options.get(name) is not None},
+        )
+
+    def _tries(
+        self,
+        job: Job,
+        source: Source,
+        headers: ObjectHeaders,
+        observer: Observer | None,
+        info: JobInfo | None,
+        first: Exception | None,
+        route: str,
+    ) -> UploadResult:
+        """The whole upload over one route, and once more over the other if that is worth it."""
+        options = job.options
+        tracker = ProgressTracker(options.get("progress") or self._progress, job.bucket, job.key, source.size)
+        resume = options.get("resume")
+        reason = ""
+        if self._router is not None and not route:
+            route = resume.route if resume is not None else ""
+            if not route:
+                decision = self._router.choose(job.bucket, source.size)
+                route, reason = decision.route, decision.reason
+        task = Task(
+            source,
+            job.bucket,
+            job.key,
+            headers,
+            tracker,
+            route=route,
+            reason=reason,
+            first=first,
+            observer=observer,
+            info=info,
+            resume=resume,
+            deadline=None if self._deadline is None else time.monotonic() + self._deadline,
+            keep_parts=bool(options.get("keep_parts")),
+        )
+        try:
+            try:
+                result = self._try(task)
+            except UploadError as error:
+                result = self._try_other(task, error)
+        except Exception as error:
+            self._tell_failure(tracker, error)
+            raise
+        tracker.finished()
+        return result
+
+    def _try(self, task: Task) -> UploadResult:
+        started = time.monotonic()
+        try:
+            result = self._uploader.upload(task)
+        except UploadError as error:
+            if self._router is not None:
+                cause, seconds = error.__cause__ or error, time.monotonic() - started
+                self._router.report(task.bucket, task.route, task.tracker.done, seconds, cause)
+            raise
+        if self._router is not None:
+            seconds, reused = time.monotonic() - started, result.connection.reused
+            self._router.report(task.bucket, task.route, result.size, seconds, None, reused=reused)
+        return result
+
+    def _try_other(self, task: Task, error: UploadError) -> UploadResult:
+        """The whole upload again, over the other route, if the router thinks that it would help; else the error."""
+        cause = error.__cause__
+        other = None
+        whole = task.source.rewindable and task.resume is None and not task.keep_parts
+        if self._router is not None and whole and isinstance(cause, S3AccelError):
+            other = self._router.fallback(task.bucket, task.route, cause)
+        if other is None:
+            raise error
+        self._take_back(task.tracker)
+        again = replace(
+            task,
+            route=other.route,
+            reason=other.reason,
+            announce=False,
+            first=None,
+            stop=threading.Event(),
+            upload_id=None,
+            histories=[],
+            mode="",
+        )
+        result = self._try(again)
+        reasons = (
+            *error.history,
+            f"over the {task.route} route: {describe(cause or error)}",
+            *result.retries,
+        )
+        attempts = sum(history.attempts for history in task.histories) + result.attempts
+        return replace(result, retries=reasons, attempts=attempts)
+
+    @staticmethod
+    def _take_back(tracker: ProgressTracker) -> None:
+        meter = tracker.meter(tracker.done)
+        meter.bytes = tracker.done
+        tracker.failed_attempt(meter, part=None, attempt=1, reason="the other route is tried")
+
+    @staticmethod
+    def _tell_failure(tracker: ProgressTracker, error: Exception) -> None:
+        try:
+            tracker.failed(describe(error))
+        except Exception as second:  # noqa: BLE001
+            # The callback fails again, most likely with the exception that ended the upload: that one is reported.
+            second.__context__ = error
+
+    # -- many
+
+    def threads(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._closed:
+                raise ConfigError("the client is closed")
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(MAX_THREADS, "s3accel-job")
+            return self._threads
+
+    @property
+    def limit(self) -> int:
+        """Objects in flight on threads."""
+        return self._limit
+
+    def widen(self, limit: int | None) -> int:
+        """Small objects in flight from now on."""
+        if limit is not None:
+            self._fixed = limit
+        else:
+            self._fixed = 0
+        small = self._fixed or self._small.limit
+        if self._lane is not None:
+            self._lane.limit = small
+        return small
+
+    def start(self, job: Job, batch: Batch) -> bool:
+        """Begin a job; its outcome goes to the batch, sooner or later. True if it took the lane."""
+        try:
+            put = self._small_put(job, batch)
+            if put is not None and self._lane is not None:
+                self._lane.submit(put)
+                return True
+        except Exception as error:  # noqa: BLE001 (that is the job's outcome)
+            batch.hand_over([_failed(job, error)], False)
+            return False
+        self._on_thread(batch, job, lambda: self.perform(job), False)
+        return False
+
+    def _small_put(self, job: Job, batch: Batch) -> SmallPut | None:
+        """The job as a put for the lane, or None if it is none."""
+        options = job.options
+        if self._lane is None or self._progress is not None or not isinstance(job.key, str):
+            return None
+        observer = self._observer
+        headers = _NO_HEADERS
+        if options:
+            if not options.keys() <= OPTIONS or options.get("progress") or options.get("resume"):
+                return None
+            observer = options.get("observer") or observer
+            headers = self._headers(options)
+        data = small_data(job.source, self._small_bytes)
+        if data is None:
+            return None
+        self._endpoint(job.bucket)
+        put = _Put(self, self._way, job, batch, data, headers)
+        if observer is not None:
+            put.observer, put.info = observer, self._info(job, None, len(data))
+            observer.accepted(put.info)
+        return put
+
+    def _on_thread(self, batch: Batch, job: Job, work: Callable[[], UploadResult], small: bool) -> None:
+        """Run the long way on a thread, at most ``batch.limit`` of them at a time."""
+
+        def run() -> None:
+            # What the lane has begun ends as it would have; only what was never begun is cancelled.
+            outcome = _outcome(job, work) if small or not batch.cancelled else None
+            with batch.lock:
+                following = batch.waiting.popleft() if batch.waiting else None
+                batch.running -= following is None
+            if following is not None:
+                self._spawn(following)
+            batch.hand_over([outcome or _failed(job, _cancelled())], small)
+
+        with batch.lock:
+            if batch.running >= batch.limit:
+                batch.waiting.append(run)
+                return
+            batch.running += 1
+        self._spawn(run)
+
+    def _spawn(self, run: Callable[[], None]) -> None:
+        try:
+            self.threads().submit(run)
+        except (ConfigError, RuntimeError):
+            run()  # the client is being closed: what was accepted still gets its outcome, in this thread
+
+    def run(self, jobs: Iterable[Job], limit: int | None = None) -> Iterator[JobOutcome]:
+        """Outcomes as they come. An exception of ``jobs`` itself is raised after what was begun before it."""
+        outbox: SimpleQueue[tuple[list[JobOutcome], bool]] = SimpleQueue()
+        threads = limit or self._limit
+        batch = Batch(threads, lambda outcomes, small: outbox.put((outcomes, small)))
+        self.widen(limit)
+        held = _Held()
+        source = iter(jobs)
+        pending = {True: 0, False: 0}  # on the lane, on threads
+        broken: Exception | None = None
+        more = True
+        try:
+            while True:
+                # As many again wait as are in flight, so that nobody is idle while outcomes are looked at.
+                small = self._fixed or self._small.limit
+                while (
+                    more
+                    and pending[False] < 2 * threads
+                    and pending[True] < 2 * small
+                    and held.bytes < self._memory_limit // 2
+                ):
+                    try:
+                        job = next(source)
+                    except StopIteration:
+                        more = False
+                        break
+                    except Exception as error:  # noqa: BLE001 (raised below, after the outcomes)
+                        broken, more = error, False
+                        break
+                    held.add(job)
+                    pending[self.start(job, batch)] += 1
+                if not pending[True] and not pending[False]:
+                    break
+                outcomes, on_lane = outbox.get()
+                pending[on_lane] -= len(outcomes)
+                if held.sizes:
+                    for outcome in outcomes:
+                        held.remove(outcome.index)
+                yield from outcomes
+        finally:
+            batch.cancelled = True
+            while pending[True] or pending[False]:
+                outcomes, on_lane = outbox.get()
+                pending[on_lane] -= len(outcomes)
+        if broken is not None:
+            raise broken
+
+    # -- the lane's side
+
+    def collect(self, batch: Batch, outcome: JobOutcome) -> None:
+        batch.collected.append(outcome)
+        self._dirty.add(batch)
+
+    def _flush(self, hungry: bool) -> bool:
+        """Hand on what the lane has collected: when there is enough, when it waited once, when more is wanted."""
+        held = False
+        for batch in list(self._dirty):
+            if hungry or len(batch.collected) >= GROUP or batch.pauses:
+                collected, batch.collected, batch.pauses = batch.collected, [], 0
+                self._dirty.discard(batch)
+                batch.hand_over(collected, True)
+            else:
+                batch.pauses += 1
+                held = True
+        return held
+
+    def choose(self, put: SmallPut) -> None:
+        """Which route a small object takes."""
+        if self._router is not None:
+            decision = self._router.choose(put.bucket, len(put.data))
+            put.route, put.reason = decision.route, decision.reason
+
+    def report(self, put: SmallPut, result: UploadResult) -> None:
+        self._small.done(result.size)
+        if self._lane is not None and not self._fixed:
+            self._lane.limit = self._small.limit
+        if self._router is not None:
+            reused = result.connection.reused
+            self._router.report(put.bucket, put.route, result.size, result.seconds, None, reused=reused)
+
+    def long_way(self, put: _Put, error: Exception) -> None:
+        """What the lane could not finish goes on along the long way; its attempt is the first there."""
+        job = Job(put.data, put.job.bucket, put.job.key, put.job.options, put.job.index)
+        work = partial(self.perform, job, first=error, info=put.info, route=put.route)
+        self._on_thread(put.batch, job, work, True)
+
+    def finish(self, put: _Put, result: UploadResult) -> None:
+        """A stored object whose observer has to be told; that may take a while, so not in the lane's thread."""
+
+        def work() -> UploadResult:
+            if put.observer is not None and put.info is not None:
+                _tell_finished(put.observer, put.info, result, None)
+            return result
+
+        self._on_thread(put.batch, put.job, work, True)
+
+    # -- one at a time, as futures
+
+    def submit(self, job: Job) -> Future[UploadResult]:
+        """Begin a job; waits while MAX_WAITING are unfinished. Raises ConfigError if the client is closed."""
+        self._room.acquire()
+        return self._begin(job)
+
+    def try_submit(self, job: Job) -> Future[UploadResult] | None:
+        """The same, but None where it would have to wait."""
+        return self._begin(job) if self._room.acquire(blocking=False) else None
+
+    def _begin(self, job: Job) -> Future[UploadResult]:
+        future: Future[UploadResult] = Future()
+        future.set_running_or_notify_cancel()  # what was accepted is not taken back
+        try:
+            self.threads()
+            index = next(self._numbers)
+            self._futures[index] = future
+        except BaseException:
+            self._room.release()
+            raise
+        self.start(Job(job.source, job.bucket, job.key, job.options, index), self._singles)
+        return future
+
+    def _resolve(self, outcomes: list[JobOutcome], _small: bool) -> None:
+        for outcome in outcomes:
+            future = self._futures.pop(outcome.index)
+            self._room.release()
+            if outcome.error is not None:
+                future.set_exception(outcome.error)
+            elif outcome.result is not None:
+                future.set_result(outcome.result)
+
+    def close(self) -> None:
+        """Wait for everything that was begun. May be called again."""
+        with self._lock:
+            self._closed = True
+            threads, self._threads = self._threads, None
+        if self._lane is not None:
+            self._lane.close()
+        if threads is not None:
+            threads.shutdown()
+
+
+class _Held:
+    """Memory that sources of a batch hold while they wait and are sent; small ones are not worth counting."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.sizes: dict[int, int] = {}
+
+    def add(self, job: Job) -> None:
+        if isinstance(job.source, (bytes, bytearray)) and len(job.source) > SMALL:
+            self.sizes[job.index] = len(job.source)
+            self.bytes += len(job.source)
+
+    def remove(self, index: int) -> None:
+        self.bytes -= self.sizes.pop(index, 0)
+
+
+class _Put(SmallPut):
+    """A small object of a batch."""
+
+    __slots__ = ("batch", "engine", "info", "job", "observer")
+
+    def __init__(
+        self, engine: Engine, way: SmallWay, job: Job, batch: Batch, data: bytes, headers: ObjectHeaders
+    ):
+        super().__init__(way, job.bucket, job.key, data, headers)
+        self.engine = engine
+        self.job = job
+        self.batch = batch
+        self.observer: Observer | None = None
+        self.info: JobInfo | None = None
+
+    def prepare(self) -> tuple[tuple[str, str], str, list[str], bytes]:
+        if self.batch.cancelled:
+            raise _cancelled()
+        self.engine.choose(self)
+        return super().prepare()
+
+    def stored(self, result: UploadResult) -> None:
+        self.engine.report(self, result)
+        if self.info is not None:
+            self.engine.finish(self, result)
+            return
+        fields = {
+            "index": self.job.index,
+            "bucket": self.job.bucket,
+            "key": self.job.key,
+            "result": result,
+            "error": None,
+        }
+        self.engine.collect(self.batch, fast(JobOutcome, fields))
+
+    def failed(self, error: Exception) -> None:
+        self.engine.long_way(self, error)
+
+
+def _tell_finished(
+    observer: Observer, info: JobInfo, result: UploadResult | None, error: BaseException | None
+) -> None:
+    """The upload has ended, whatever the observer says to it."""
+    try:
+        observer.finished(info, result, error)
+    except Exception:
+        log.exception("an observer failed to take the outcome of s3://%s/%s", info.bucket, info.key)
+
+
+def _cancelled() -> ConfigError:
+    return ConfigError("cancelled before it was begun")
+
+
+def _failed(job: Job, error: Exception) -> JobOutcome:
+    return JobOutcome(job.index, job.bucket, job.key, error=error)
+
+
+def _outcome(job: Job, work: Callable[[], UploadResult]) -> JobOutcome:
+    try:
+        return JobOutcome(job.index, job.bucket, job.key, result=work())
+    except Exception as error:  # noqa: BLE001 (that is the job's outcome)
+        return _failed(job, error)

@@ -1,0 +1,630 @@
+"""install, uninstall, attach: what is changed, what is left alone, and that it all comes back."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import logging
+import os
+import sys
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("botocore")
+
+import botocore.auth
+import botocore.client
+import botocore.exceptions
+import botocore.httpchecksum
+import botocore.signers
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
+
+from s3accel.adapters import botocore as adapter
+from s3accel.errors import ConfigError
+from support.botocore_wire import (
+    ACCESS_KEY,
+    SECRET,
+    TOKEN,
+    Wire,
+    answer,
+    client,
+    frozen,
+    outcome,
+    pure_python,
+)
+
+CREDENTIALS = ReadOnlyCredentials(ACCESS_KEY, SECRET, None)
+
+
+@pytest.fixture(autouse=True)
+def _clean() -> Any:
+    adapter.uninstall()
+    yield
+    adapter.uninstall()
+
+
+def everything() -> tuple[Any, ...]:
+    """All that install may touch."""
+    return (
+        dict(botocore.auth.AUTH_TYPE_MAPS),
+        list(botocore.auth.AUTH_TYPE_MAPS),
+        dict(botocore.httpchecksum._CHECKSUM_CLS),
+        list(botocore.httpchecksum._SUPPORTED_CHECKSUM_ALGORITHMS),
+        dict(vars(botocore.httpchecksum)),
+        botocore.signers.generate_presigned_url,
+        botocore.exceptions.ClientError.__init__,
+        [cls.__dict__.get("generate_presigned_url") for cls in botocore.client.BaseClient.__subclasses__()],
+    )
+
+
+def request(data: Any = b"", **context: Any) -> AWSRequest:
+    made = AWSRequest(
+        "PUT",
+        "https://amzn-s3-demo-bucket.s3.amazonaws.com/k?b=2&a=1",
+        headers={"X-Amz-Meta-A": " x  y ", "User-Agent": "u"},
+        data=data,
+    )
+    made.context = context
+    return made
+
+
+def signed(cls: Any, made: AWSRequest | None = None) -> Any:
+    made = made or request()
+    with frozen():
+        cls(CREDENTIALS, "s3", "us-east-1").add_auth(made)
+    return made.headers.items()
+
+
+def test_uninstall_puts_everything_back() -> None:
+    client()
+    maps = botocore.auth.AUTH_TYPE_MAPS
+    before = everything()
+    adapter.install()
+    client()
+    assert botocore.auth.AUTH_TYPE_MAPS is maps  # other modules hold this very dict
+    assert maps["s3v4"].__module__.startswith("s3accel.")
+    assert "v4a" not in set(maps) - set(before[0])
+    assert issubclass(maps["s3v4"], botocore.auth.S3SigV4Auth)
+    assert maps["s3v4"].REQUIRES_REGION
+    assert issubclass(maps["v4-s3express"], botocore.auth.S3ExpressAuth)
+    assert maps["v4-s3express"].REQUIRES_IDENTITY_CACHE is True
+    assert issubclass(maps["s3v4-query"], botocore.auth.S3SigV4QueryAuth)
+    adapter.uninstall()
+    after = everything()
+    assert after[:-1] == before[:-1]
+    assert {None if f is None else f.__module__ for f in after[-1]} <= {None, "botocore.signers"}
+    adapter.uninstall()  # twice does no harm
+    assert everything()[:-1] == before[:-1]
+
+
+def test_context_manager_and_options_on_top() -> None:
+    assert not adapter.installed()
+    with adapter.install() as first:
+        assert adapter.installed()
+        assert "active" in repr(first)
+        with adapter.install(check=1.0, payload="signed-chunks"):
+            assert adapter.installed()
+        assert adapter.installed()
+    assert not adapter.installed()
+    assert "taken back" in repr(first)
+    with pytest.raises(ConfigError):
+        adapter.install(check=2)
+    with pytest.raises(ConfigError):
+        adapter.install(payload="signed")  # type: ignore[arg-type]
+
+
+def test_what_others_put_in_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Theirs(botocore.auth.S3SigV4Auth):  # type: ignore[misc]
+        pass
+
+    monkeypatch.setitem(botocore.auth.AUTH_TYPE_MAPS, "s3v4", Theirs)
+    with adapter.install():
+        assert botocore.auth.AUTH_TYPE_MAPS["s3v4"] is Theirs
+        botocore.auth.AUTH_TYPE_MAPS["v4"] = Theirs  # after us
+    assert botocore.auth.AUTH_TYPE_MAPS["v4"] is Theirs
+    monkeypatch.undo()
+    from botocore.compat import HAS_CRT
+
+    botocore.auth.AUTH_TYPE_MAPS["v4"] = (
+        sys.modules["botocore.crt.auth"].CrtSigV4Auth if HAS_CRT else botocore.auth.SigV4Auth
+    )
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------
+
+
+def test_words_of_the_originals_work() -> None:
+    with adapter.install():
+        cls = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    made = request(b"body", timestamp="20260823T123456Z")
+    ours, theirs = (kind(CREDENTIALS, "s3", "us-east-1") for kind in (cls, botocore.auth.S3SigV4Auth))
+    for auth in (ours, theirs):
+        assert auth.scope(made) == f"{ACCESS_KEY}/20260823/us-east-1/s3/aws4_request"
+    canonical = theirs.canonical_request(made)
+    assert ours.canonical_request(made) == canonical
+    to_sign = theirs.string_to_sign(made, canonical)
+    assert ours.string_to_sign(made, canonical) == to_sign
+    assert ours.signature(to_sign, made) == theirs.signature(to_sign, made)
+    assert ours.headers_to_sign(made).items() == theirs.headers_to_sign(made).items()
+    assert ours.payload(made) == theirs.payload(made)
+
+
+HOOKS: dict[str, Any] = {
+    "headers_to_sign": lambda base: lambda self, request: _only_host(base.headers_to_sign(self, request)),
+    "payload": lambda base: lambda self, request: "UNSIGNED-PAYLOAD",
+    "canonical_request": lambda base: lambda self, request: base.canonical_request(self, request) + " ",
+    "string_to_sign": lambda base: lambda self, request, text: base.string_to_sign(self, request, text) + " ",
+    "signature": lambda base: lambda self, text, request: "0" * 64,
+    "scope": lambda base: lambda self, request: "someone/else",
+}
+
+
+def _only_host(headers: Any) -> Any:
+    for name in list(headers):
+        if name != "host":
+            del headers[name]
+    return headers
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_overrides_are_honoured(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = botocore.auth.S3SigV4Auth
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    function = HOOKS[hook](base)
+    plain = signed(base)
+    expected = signed(type("Theirs", (base,), {hook: function}))
+    assert expected != plain
+    assert signed(ours) == plain
+    assert signed(type("OnOurs", (ours,), {hook: function})) == expected  # in a subclass of ours
+
+    auth = ours(CREDENTIALS, "s3", "us-east-1")  # on one instance
+    auth.__dict__[hook] = function.__get__(auth)
+    made = request()
+    with frozen():
+        auth.add_auth(made)
+    assert made.headers.items() == expected
+
+    function = HOOKS[hook](type("Copy", (base,), {hook: getattr(base, hook)}))
+    owner = next(cls for cls in base.__mro__ if hook in cls.__dict__)
+    monkeypatch.setattr(owner, hook, function)  # in botocore itself, after we were loaded
+    assert signed(ours) == expected
+
+
+def test_add_auth_replaced_in_botocore_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    seen = []
+    original = botocore.auth.SigV4Auth.add_auth
+    monkeypatch.setattr(
+        botocore.auth.SigV4Auth,
+        "add_auth",
+        lambda self, request: (seen.append(self), original(self, request)),
+    )
+    signed(ours)
+    assert len(seen) == 1
+
+
+def test_blacklist_is_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    assert "x-amz-meta-a" in dict(signed(ours))["Authorization"]
+    monkeypatch.setattr(
+        botocore.auth, "SIGNED_HEADERS_BLACKLIST", [*botocore.auth.SIGNED_HEADERS_BLACKLIST, "x-amz-meta-a"]
+    )
+    assert "x-amz-meta-a" not in dict(signed(ours))["Authorization"]
+    assert signed(ours) == signed(botocore.auth.S3SigV4Auth)
+
+
+STRANGE: dict[str, Any] = {
+    "no-break space": {"x-a": "a\u00a0\u2003b"},
+    "non-ascii": {"x-a": "ünï  cödé"},
+    "control": {"x-a": "a\x1c\x1d b\x0b\x0cc"},
+    "newline": {"x-a": "a\r\n b"},
+    "name with space": {"x a ": "b"},
+    "name beyond ASCII": {"x-ä": "b"},
+    "date": {"Date": "Mon, 1 Jan 2024 00:00:00 GMT"},
+    "old headers": {
+        "Authorization": "x",
+        "X-Amz-Date": "y",
+        "X-Amz-Security-Token": "z",
+        "x-amz-CONTENT-sha256": "q",
+    },
+    "host": {"HOST": "Other.Example"},
+    "empty": {"x-a": "", "X-A": " ", "x-B": "1"},
+}
+URLS = [
+    "https://h",
+    "https://h?",
+    "https://h/a//b/../c",
+    "https://h/%41%7e%2f~?b&a=%20&a=+&=&&c=1=2#f",
+    "http://u:p@H:80/x",
+    "https://h:443/x",
+    "https://h:08443/x",
+    "http://[::1]:9000/x",
+    "HTTPS://h/x",
+    "https://h/x y",
+    "https://h/ü",
+    "https://h:/x",
+]
+
+
+@pytest.mark.parametrize("headers", STRANGE, ids=str)
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("name", ["v4", "s3v4", "v4-query", "s3v4-query"])
+def test_strange_requests(name: str, url: str, headers: str) -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS[name]
+    theirs = next(cls for cls in ours.__mro__ if cls.__module__ == "botocore.auth")
+    results = []
+    for cls in (ours, theirs):
+        made = AWSRequest("get", url, headers=STRANGE[headers], params={"q": "ä b"} if "=" in url else None)
+        credentials = ReadOnlyCredentials(ACCESS_KEY, SECRET, TOKEN if "?" in url else None)
+        with frozen():
+            try:
+                cls(credentials, "svc", "eu-west-1").add_auth(made)
+            except Exception as e:
+                results.append(type(e))
+            else:
+                results.append((made.headers.items(), made.url, made.params, made.context.get("timestamp")))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("secret", "region"),
+    [("short", "us-east-1"), ("with space ", "us-east-1"), ("ünïcode", "us-east-1"), (SECRET, "a/b;c")],
+)
+def test_secrets_and_regions_that_the_core_refuses(secret: str, region: str) -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    results = []
+    for cls in (ours, botocore.auth.S3SigV4Auth):
+        made = request()
+        with frozen():
+            cls(ReadOnlyCredentials(ACCESS_KEY, secret, None), "s3", region).add_auth(made)
+        results.append(made.headers.items())
+    assert results[0] == results[1]
+
+
+# --- attach -----------------------------------------------------------------------------------------------------
+
+
+def count() -> int:
+    found: int = adapter.stats()["signed"]
+    return found
+
+
+def test_attach_to_one_client() -> None:
+    one, other = client(), client()
+    wire, _ = Wire(one), Wire(other)
+    with frozen(), pure_python():
+        expected = outcome(lambda: one.put_object(Bucket="b-b-b", Key="k", Body=b"x" * 100), wire)
+        before = count()
+        with adapter.attach(one) as attachment:
+            found = outcome(lambda: one.put_object(Bucket="b-b-b", Key="k", Body=b"x" * 100), wire)
+            assert count() == before + 1
+            assert "active" in repr(attachment)
+            other.head_object(Bucket="b-b-b", Key="k")
+            assert count() == before + 1
+            assert "X-Amz-Algorithm" in one.generate_presigned_url(
+                "get_object", {"Bucket": "b-b-b", "Key": "k"}
+            )
+        ids = {"amz-sdk-invocation-id"}
+        assert strip(found, ids) == strip(expected, ids)
+        one.head_object(Bucket="b-b-b", Key="k")
+        assert count() == before + 1
+    assert "get_auth_instance" not in vars(one._request_signer)
+    with pytest.raises(ConfigError):
+        adapter.attach(object())
+
+
+def strip(result: Any, names: set[str]) -> Any:
+    return [(m, u, [h for h in headers if h[0] not in names], b) for m, u, headers, b in result[0]]
+
+
+def test_attach_to_a_session() -> None:
+    fresh = botocore.session.Session()
+    old = fresh.create_client(
+        "s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key=SECRET
+    )
+    attachment = adapter.attach(fresh)
+    new = fresh.create_client(
+        "sts", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key=SECRET
+    )
+    Wire(old)
+    wire = Wire(new)
+    before = count()
+    outcome(new.get_caller_identity, wire)
+    assert count() == before + 1
+    old.head_object(Bucket="b-b-b", Key="k")
+    assert count() == before + 1
+    attachment.detach()
+    assert "create_client" not in vars(fresh)
+    boto3 = pytest.importorskip("boto3")
+    with adapter.attach(
+        boto3.Session(aws_access_key_id="a", aws_secret_access_key=SECRET, region_name="eu-west-1")
+    ):
+        pass
+
+
+# --- time, threads, fork ------------------------------------------------------------------------------------------
+
+
+def test_freezegun() -> None:
+    freezegun = pytest.importorskip("freezegun")
+    with adapter.install(), freezegun.freeze_time("2031-02-03 04:05:06"):
+        made = request()
+        botocore.auth.AUTH_TYPE_MAPS["s3v4"](CREDENTIALS, "s3", "us-east-1").add_auth(made)
+    assert made.headers["X-Amz-Date"] == "20310203T040506Z" == made.context["timestamp"]
+    assert "/20310203/" in made.headers["Authorization"]
+
+
+def test_keys_follow_the_day_and_the_secret() -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    start = datetime.datetime(2026, 8, 23, 23, 59, 59)
+    for step in (0, 1, 2, -100_000, 200_000):
+        for secret in (SECRET, SECRET[::-1]):
+            results = []
+            for cls in (ours, botocore.auth.S3SigV4Auth):
+                made = request()
+                with frozen(start + datetime.timedelta(seconds=step)):
+                    cls(ReadOnlyCredentials(ACCESS_KEY, secret, None), "s3", "us-east-1").add_auth(made)
+                results.append(made.headers.items())
+            assert results[0] == results[1]
+    for i in range(200):  # bounded
+        signed_with(ours, f"{i}-secret")
+    assert adapter.stats()["keys"] <= 64
+
+
+def signed_with(cls: Any, secret: str) -> None:
+    cls(ReadOnlyCredentials(ACCESS_KEY, secret, None), "s3", "us-east-1").add_auth(request())
+
+
+def test_no_secret_is_kept() -> None:
+    with adapter.install():
+        secret = "kept-by-nobody-" + os.urandom(8).hex()
+        before = sys.getrefcount(secret)
+        signed_with(botocore.auth.AUTH_TYPE_MAPS["s3v4"], secret)
+        assert sys.getrefcount(secret) == before
+
+
+def test_threads() -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
+    expected = dict.fromkeys(("us-east-1", "eu-west-1", "ap-south-1"))
+    with frozen():
+        for region in expected:
+            made = request(b"x" * 10_000)
+            botocore.auth.S3SigV4Auth(CREDENTIALS, "s3", region).add_auth(made)
+            expected[region] = made.headers.items()
+        wrong: list[Any] = []
+
+        def work() -> None:
+            for _ in range(200):
+                for region, right in expected.items():
+                    made = request(b"x" * 10_000)
+                    ours(CREDENTIALS, "s3", region).add_auth(made)
+                    if made.headers.items() != right:
+                        wrong.append(made)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_fork() -> None:
+    with adapter.install():
+        expected = signed(botocore.auth.AUTH_TYPE_MAPS["s3v4"])
+        assert adapter.stats()["keys"] > 0
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            ok = b"n"
+            try:
+                empty = adapter.stats()["keys"] == 0
+                if empty and signed(botocore.auth.AUTH_TYPE_MAPS["s3v4"]) == expected:
+                    ok = b"y"
+            finally:
+                os.write(write, ok)
+                os._exit(0)
+        os.close(write)
+        assert os.read(read, 1) == b"y"
+        os.close(read)
+        os.waitpid(child, 0)
+
+
+def test_gevent() -> None:
+    pytest.importorskip("gevent")
+    import subprocess
+
+    code = (
+        "import gevent.monkey; gevent.monkey.patch_all()\n"
+        f"import gevent, sys; sys.path[:0] = {sys.path!r}\n"
+        "from s3accel.adapters import botocore as adapter\n"
+        "from support.botocore_wire import client, Wire\n"
+        "adapter.install(); c = client(); Wire(c)\n"
+        "jobs = [gevent.spawn(c.put_object, Bucket='b-b-b', Key=str(i), Body=b'x' * 9999) for i in range(20)]\n"
+        "gevent.joinall(jobs, raise_error=True)\n"
+        "assert adapter.stats()['signed'] == 20\n"
+        "print('done')\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "done", run.stderr
+
+
+# --- proof mode and notes -----------------------------------------------------------------------------------------
+
+
+def test_proof_mode_agrees() -> None:
+    target = client(token=TOKEN)
+    Wire(target)
+    before = adapter.stats()
+    with adapter.install(check=1.0):
+        target.put_object(Bucket="b-b-b", Key="k", Body=b"x")
+        target.list_objects_v2(Bucket="b-b-b", Prefix="a b")
+        for _ in range(3):
+            target.generate_presigned_url("get_object", {"Bucket": "b-b-b", "Key": "k"})
+        assert adapter.installed()
+    after = adapter.stats()
+    assert after["checked"] - before["checked"] >= 5
+    assert after["different"] == before["different"]
+
+
+def test_proof_mode_catches_a_planted_difference(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from s3accel.adapters import _botocore_auth as native
+
+    target = client(token=TOKEN)
+    wire = Wire(target)
+
+    def call() -> Any:
+        return strip(
+            outcome(lambda: target.list_objects_v2(Bucket="b-b-b", Prefix="a b"), wire),
+            {"amz-sdk-invocation-id"},
+        )
+
+    with frozen(), pure_python():
+        expected = call()
+        adapter.install(check=1.0)
+
+        class Planted:
+            """The core with one wrong rule: it signs a header that botocore leaves out."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(native_core, name)
+
+            def sign(self, *args: Any) -> Any:
+                left = [name for name in args[10] if name != "user-agent"]
+                return native_core.sign(*args[:10], left, *args[11:])
+
+        native_core = native.core
+        monkeypatch.setattr(native, "core", Planted())
+        before = adapter.stats()
+        with caplog.at_level(logging.ERROR):
+            assert call() == expected  # botocore's signature went out
+        assert not adapter.installed()
+        assert call() == expected
+    assert adapter.stats()["different"] == before["different"] + 1
+    assert "Authorization" in caplog.text
+    assert "[hidden]" in caplog.text
+    assert TOKEN not in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_refusal_gets_a_note() -> None:
+    target = client()
+
+    def refuse(request: Any) -> Any:
+        body = (
+            b"<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><AWSAccessKeyId>AKIDEXAMPLE"
+            b"</AWSAccessKeyId><StringToSign>AWS4-HMAC-SHA256\n20260823T123456Z\n20260823/us-east-1/s3/aws4_request\n"
+            b"0000</StringToSign><SignatureProvided>"
+            + dict(request.headers)["Authorization"].rpartition(b"=")[2]
+            + b"</SignatureProvided></Error>"
+        )
+        return answer(403, request.url, {}, body)
+
+    Wire(target, refuse)
+    with adapter.install(), pytest.raises(botocore.exceptions.ClientError) as caught:
+        target.list_objects_v2(Bucket="b-b-b")
+    error = caught.value
+    assert type(error) is botocore.exceptions.ClientError
+    assert error.response["Error"]["Code"] == "SignatureDoesNotMatch"
+    assert [note for note in error.__notes__ if note.startswith("s3accel: ")]
+    assert SECRET not in str(error.__notes__)
+
+
+def test_debug_log_shows_no_token(caplog: pytest.LogCaptureFixture) -> None:
+    target = client(token=TOKEN)
+    Wire(target)
+    with adapter.install(), caplog.at_level(logging.DEBUG, logger="botocore.auth"):
+        target.list_objects_v2(Bucket="b-b-b")
+        target.generate_presigned_url("get_object", {"Bucket": "b-b-b", "Key": "k"})
+    text = "\n".join(r.getMessage() for r in caplog.records if r.name == "botocore.auth")
+    assert "CanonicalRequest" in text
+    assert TOKEN[:40] not in text
+
+
+# --- SigV4a -------------------------------------------------------------------------------------------------------
+
+REGIONS = "us-east-1,eu-*"
+
+
+def canonical_of(made: AWSRequest, names: str, payload: str) -> str:
+    """Written here once more, from the documentation."""
+    split = urlsplit(made.url)
+    pairs = sorted(pair for pair in split.query.split("&") if not pair.startswith("X-Amz-Signature="))
+    values = {name.lower(): " ".join(value.split()) for name, value in made.headers.items()}
+    values.setdefault("host", split.netloc)
+    lines = [f"{name}:{values[name]}" for name in names.split(";")]
+    query = "&".join(pair if "=" in pair else f"{pair}=" for pair in pairs)
+    return "\n".join([made.method, split.path, query, *lines, "", names, payload])
+
+
+def verified(made: AWSRequest, canonical: str, signature: str) -> None:
+    from s3accel.sigv4a import PublicKeyV4a, SigningKeyV4a
+
+    key: PublicKeyV4a = SigningKeyV4a.derive(ACCESS_KEY, SECRET).public_key
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = f"AWS4-ECDSA-P256-SHA256\n20260823T123456Z\n20260823/s3/aws4_request\n{digest}"
+    key.verify(text.encode(), signature)
+
+
+@pytest.mark.parametrize("who", ["ours", "awscrt"])
+@pytest.mark.parametrize("body", [b"", b"body"])
+def test_sigv4a_header(who: str, body: bytes) -> None:
+    pytest.importorskip("cryptography")
+    from s3accel.adapters import _botocore_v4a as v4a
+
+    cls: Any = v4a.S3V4a
+    if who == "awscrt":
+        cls = getattr(pytest.importorskip("botocore.crt.auth"), "CrtS3SigV4AsymAuth", None)
+    made = request(body)
+    with frozen():
+        cls(ReadOnlyCredentials(ACCESS_KEY, SECRET, TOKEN), "s3", REGIONS).add_auth(made)
+    authorization = made.headers["Authorization"]
+    assert authorization.startswith(
+        f"AWS4-ECDSA-P256-SHA256 Credential={ACCESS_KEY}/20260823/s3/aws4_request, SignedHeaders=host;"
+    )
+    names = authorization.partition("SignedHeaders=")[2].partition(",")[0]
+    assert names == "host;x-amz-content-sha256;x-amz-date;x-amz-meta-a;x-amz-region-set;x-amz-security-token"
+    digest = hashlib.sha256(body).hexdigest()
+    assert made.headers["X-Amz-Content-SHA256"] == digest
+    assert made.headers["X-Amz-Region-Set"] == REGIONS
+    verified(made, canonical_of(made, names, digest), authorization.partition("Signature=")[2])
+
+
+def test_sigv4a_presigned() -> None:
+    pytest.importorskip("cryptography")
+    from s3accel.adapters import _botocore_v4a as v4a
+
+    made = request()
+    made.headers = type(made.headers)()
+    with frozen():
+        v4a.S3V4aQuery(CREDENTIALS, "s3", REGIONS, expires=60).add_auth(made)  # type: ignore[no-untyped-call]
+    assert "X-Amz-Region-Set=us-east-1%2Ceu-%2A&" in made.url
+    verified(made, canonical_of(made, "host", "UNSIGNED-PAYLOAD"), made.url.partition("X-Amz-Signature=")[2])
+
+
+def test_multi_region_access_point() -> None:
+    pytest.importorskip("cryptography")
+    target = client()
+    wire = Wire(target)
+    arn = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
+    with adapter.install():
+        requests, error = outcome(lambda: target.get_object(Bucket=arn, Key="k"), wire)
+    assert error is None
+    headers = {name.lower(): value for name, value in requests[0][2]}
+    assert headers["authorization"].startswith(b"AWS4-ECDSA-P256-SHA256 ")
+    assert headers["x-amz-region-set"] == b"*"
