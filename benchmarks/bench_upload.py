@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("cryptography")
+sys.path.insert(0, str(Path(__file__).parent))
 
 from upload_sink import Sink
 from upload_workers import NEEDS

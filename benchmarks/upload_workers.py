@@ -102,7 +102,6 @@ def boto3(kind: str, source: Any, in_flight: int, port: int, ca: str) -> Run:
 
 def minio(kind: str, source: Any, in_flight: int, port: int, ca: str) -> Run:
     import urllib3
-
     from minio import Minio
 
     pool = urllib3.PoolManager(maxsize=in_flight, ca_certs=ca)
@@ -158,7 +157,8 @@ def obstore_async(kind: str, source: Any, in_flight: int, port: int, ca: str) ->
 
 
 def awscrt(kind: str, source: Any, in_flight: int, port: int, ca: str) -> Run:
-    from awscrt import auth, http, io as crt_io, s3
+    from awscrt import auth, http, s3
+    from awscrt import io as crt_io
 
     group = crt_io.EventLoopGroup(2)
     resolver = crt_io.DefaultHostResolver(group)

@@ -60,6 +60,8 @@ Result<void> prepare(const SigningKey& key, std::string_view access_key_id, cons
   if (request.expires < 1 || request.expires > kMaxExpires) return Errc::bad_expires;
   if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
   if (!valid_credentials(access_key_id, request.session_token)) return Errc::bad_credentials;
+  // An unencoded '#' is nearly always part of a key that was not encoded: the URL would name another object.
+  if (const std::size_t hash = request.url.find('#'); hash != request.url.npos) return {Errc::bad_url, hash};
   auto url = split_url(request.url, prepared.host);
   if (!url) return url.error();
   prepared.parts = url.value();

@@ -148,7 +148,7 @@ class EnvironmentProvider:
         access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
         if not access or not secret:
             missing = "AWS_ACCESS_KEY_ID" if not access else "AWS_SECRET_ACCESS_KEY"
-            raise CredentialsError(f"{missing} is not set in the environment")
+            raise CredentialsError(f"{missing} is not set in the environment", absent=True)
         return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
 
     def __repr__(self) -> str:
@@ -176,11 +176,12 @@ class BotocoreProvider:
                     from botocore.session import Session
                 except ImportError:
                     raise CredentialsError(
-                        "botocore is not installed: pip install 's3accel[boto]', or give Credentials"
+                        "botocore is not installed: pip install 's3accel[boto]', or give Credentials",
+                        absent=True,
                     ) from None
                 self._source = Session(profile=self._profile).get_credentials()
             if self._source is None:
-                raise CredentialsError("botocore's chain found no credentials")
+                raise CredentialsError("botocore's chain found no credentials", absent=True)
             frozen = self._source.get_frozen_credentials()
             expiry = getattr(self._source, "_expiry_time", None)
         expires_at = None if expiry is None else float(expiry.timestamp())
@@ -202,8 +203,10 @@ class ChainProvider:
             try:
                 return provider.load()
             except CredentialsError as error:
-                reasons.append(f"{provider!r}: {error}")
-        raise CredentialsError("no credentials found; tried " + "; ".join(reasons))
+                if not error.absent:
+                    raise  # there are some, and they are bad: another source would hide that
+                reasons.append(str(error))
+        raise CredentialsError("no credentials found: " + "; ".join(reasons), absent=True)
 
     def __repr__(self) -> str:
         return f"<ChainProvider of {len(self._providers)}>"

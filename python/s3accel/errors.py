@@ -96,7 +96,15 @@ class EndpointError(ConfigError):
 
 
 class CredentialsError(S3AccelError):
-    """There are no credentials, or those there are cannot be used."""
+    """There are no credentials, or those there are cannot be used.
+
+    Attributes:
+        absent: True if this source has none at all, so that another one may be asked.
+    """
+
+    def __init__(self, message: str, *, absent: bool = False) -> None:
+        super().__init__(message)
+        self.absent = absent
 
 
 class SigningError(S3AccelError, ValueError):

@@ -20,6 +20,7 @@ __all__ = ["DEFAULT_CHUNK_SIZE", "Signer", "SigningKey", "uri_encode"]
 Headers = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 
 _DAY = 86_400.0
+_S3_SERVICES = ("s3", "s3express", "s3-outposts", "s3-object-lambda")
 
 
 class Signer(_core.SignerBase):
@@ -76,7 +77,7 @@ class Signer(_core.SignerBase):
         express = service == "s3express"
         self._token_header = token_header or ("x-amz-s3session-token" if express else "X-Amz-Security-Token")
         self._fixed: tuple[SigningKey, str, str | None] | None = None
-        s3 = service in ("s3", "s3express", "s3-outposts", "s3-object-lambda")
+        s3 = service in _S3_SERVICES
         self._content_sha256 = s3 if content_sha256 is None else content_sha256
         self._lock = threading.Lock()
         self._access_key_id = ""
@@ -204,7 +205,13 @@ class Signer(_core.SignerBase):
             ConfigError: expires out of range. SigningError: method, URL or headers cannot be signed.
         """
         _check_base(base_url)
+        if isinstance(keys, (str, bytes)):
+            raise ConfigError("keys must be an iterable of keys; one key alone goes to presign()")
         keys = keys if isinstance(keys, (list, tuple)) else list(keys)
+        if self._service not in _S3_SERVICES or not self._sign_token:
+            # The shared template is S3's; elsewhere each URL is made by itself.
+            pairs = [key if isinstance(key, tuple) else (key, {}) for key in keys]
+            return [self._presign_one(method, base_url, *p, expires=expires, headers=headers) for p in pairs]
         if not any(isinstance(key, tuple) for key in keys):
             return self._presign_many(method, base_url, keys, expires, headers)
         urls: list[str] = []
@@ -226,7 +233,7 @@ class Signer(_core.SignerBase):
         method: str,
         base_url: str,
         key: str | bytes,
-        options: Mapping[str, Any],
+        options: Mapping[str, Any] = {},
         *,
         expires: int,
         headers: Headers,
@@ -236,7 +243,9 @@ class Signer(_core.SignerBase):
             raise ConfigError(f"unknown presign option {sorted(unknown)[0]!r} for key {key!r}")
         base, _, query = base_url.partition("?")
         pairs = [query] if query else []
-        pairs += [f"{uri_encode(str(k))}={uri_encode(str(v))}" for k, v in options.get("query", {}).items()]
+        pairs += [
+            f"{uri_encode(str(k))}={uri_encode(str(v))}" for k, v in (options.get("query") or {}).items()
+        ]
         url = base + uri_encode(key, True) + ("?" + "&".join(pairs) if pairs else "")
         return self.presign(
             options.get("method", method),

@@ -73,7 +73,9 @@ class SignedStream:
         self._value: str | None = None
         self._open: list[memoryview] | None = None
         # Four chunks fill the lanes of the kernels that need few messages; 16 MiB is the most a group may hold.
-        self._max_chunks = max(1, min(max(4, GROUP_BYTES // chunk_size // 4 * 4), MAX_CHUNK_SIZE // chunk_size))
+        self._max_chunks = max(
+            1, min(max(4, GROUP_BYTES // chunk_size // 4 * 4), MAX_CHUNK_SIZE // chunk_size)
+        )
         self._encoder = _core.ChunkEncoder(
             key if signed else None,
             timestamp,

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import logging
 import os
 import sys
 import threading
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -27,17 +24,17 @@ from s3accel.adapters import botocore as adapter
 from s3accel.errors import ConfigError
 from support.botocore_wire import (
     ACCESS_KEY,
+    CREDENTIALS,
     SECRET,
     TOKEN,
     Wire,
-    answer,
     client,
     frozen,
     outcome,
     pure_python,
+    request,
+    strip,
 )
-
-CREDENTIALS = ReadOnlyCredentials(ACCESS_KEY, SECRET, None)
 
 
 @pytest.fixture(autouse=True)
@@ -59,17 +56,6 @@ def everything() -> tuple[Any, ...]:
         botocore.exceptions.ClientError.__init__,
         [cls.__dict__.get("generate_presigned_url") for cls in botocore.client.BaseClient.__subclasses__()],
     )
-
-
-def request(data: Any = b"", **context: Any) -> AWSRequest:
-    made = AWSRequest(
-        "PUT",
-        "https://amzn-s3-demo-bucket.s3.amazonaws.com/k?b=2&a=1",
-        headers={"X-Amz-Meta-A": " x  y ", "User-Agent": "u"},
-        data=data,
-    )
-    made.context = context
-    return made
 
 
 def signed(cls: Any, made: AWSRequest | None = None) -> Any:
@@ -322,10 +308,6 @@ def test_attach_to_one_client() -> None:
         adapter.attach(object())
 
 
-def strip(result: Any, names: set[str]) -> Any:
-    return [(m, u, [h for h in headers if h[0] not in names], b) for m, u, headers, b in result[0]]
-
-
 def test_attach_to_a_session() -> None:
     fresh = botocore.session.Session()
     old = fresh.create_client(
@@ -460,171 +442,3 @@ def test_gevent() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == "done", run.stderr
-
-
-# --- proof mode and notes -----------------------------------------------------------------------------------------
-
-
-def test_proof_mode_agrees() -> None:
-    target = client(token=TOKEN)
-    Wire(target)
-    before = adapter.stats()
-    with adapter.install(check=1.0):
-        target.put_object(Bucket="b-b-b", Key="k", Body=b"x")
-        target.list_objects_v2(Bucket="b-b-b", Prefix="a b")
-        for _ in range(3):
-            target.generate_presigned_url("get_object", {"Bucket": "b-b-b", "Key": "k"})
-        assert adapter.installed()
-    after = adapter.stats()
-    assert after["checked"] - before["checked"] >= 5
-    assert after["different"] == before["different"]
-
-
-def test_proof_mode_catches_a_planted_difference(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from s3accel.adapters import _botocore_auth as native
-
-    target = client(token=TOKEN)
-    wire = Wire(target)
-
-    def call() -> Any:
-        return strip(
-            outcome(lambda: target.list_objects_v2(Bucket="b-b-b", Prefix="a b"), wire),
-            {"amz-sdk-invocation-id"},
-        )
-
-    with frozen(), pure_python():
-        expected = call()
-        adapter.install(check=1.0)
-
-        class Planted:
-            """The core with one wrong rule: it signs a header that botocore leaves out."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(native_core, name)
-
-            def sign(self, *args: Any) -> Any:
-                left = [name for name in args[10] if name != "user-agent"]
-                return native_core.sign(*args[:10], left, *args[11:])
-
-        native_core = native.core
-        monkeypatch.setattr(native, "core", Planted())
-        before = adapter.stats()
-        with caplog.at_level(logging.ERROR):
-            assert call() == expected  # botocore's signature went out
-        assert not adapter.installed()
-        assert call() == expected
-    assert adapter.stats()["different"] == before["different"] + 1
-    assert "Authorization" in caplog.text
-    assert "[hidden]" in caplog.text
-    assert TOKEN not in caplog.text
-    assert SECRET not in caplog.text
-
-
-def test_refusal_gets_a_note() -> None:
-    target = client()
-
-    def refuse(request: Any) -> Any:
-        body = (
-            b"<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message><AWSAccessKeyId>AKIDEXAMPLE"
-            b"</AWSAccessKeyId><StringToSign>AWS4-HMAC-SHA256\n20260823T123456Z\n20260823/us-east-1/s3/aws4_request\n"
-            b"0000</StringToSign><SignatureProvided>"
-            + dict(request.headers)["Authorization"].rpartition(b"=")[2]
-            + b"</SignatureProvided></Error>"
-        )
-        return answer(403, request.url, {}, body)
-
-    Wire(target, refuse)
-    with adapter.install(), pytest.raises(botocore.exceptions.ClientError) as caught:
-        target.list_objects_v2(Bucket="b-b-b")
-    error = caught.value
-    assert type(error) is botocore.exceptions.ClientError
-    assert error.response["Error"]["Code"] == "SignatureDoesNotMatch"
-    assert [note for note in error.__notes__ if note.startswith("s3accel: ")]
-    assert SECRET not in str(error.__notes__)
-
-
-def test_debug_log_shows_no_token(caplog: pytest.LogCaptureFixture) -> None:
-    target = client(token=TOKEN)
-    Wire(target)
-    with adapter.install(), caplog.at_level(logging.DEBUG, logger="botocore.auth"):
-        target.list_objects_v2(Bucket="b-b-b")
-        target.generate_presigned_url("get_object", {"Bucket": "b-b-b", "Key": "k"})
-    text = "\n".join(r.getMessage() for r in caplog.records if r.name == "botocore.auth")
-    assert "CanonicalRequest" in text
-    assert TOKEN[:40] not in text
-
-
-# --- SigV4a -------------------------------------------------------------------------------------------------------
-
-REGIONS = "us-east-1,eu-*"
-
-
-def canonical_of(made: AWSRequest, names: str, payload: str) -> str:
-    """Written here once more, from the documentation."""
-    split = urlsplit(made.url)
-    pairs = sorted(pair for pair in split.query.split("&") if not pair.startswith("X-Amz-Signature="))
-    values = {name.lower(): " ".join(value.split()) for name, value in made.headers.items()}
-    values.setdefault("host", split.netloc)
-    lines = [f"{name}:{values[name]}" for name in names.split(";")]
-    query = "&".join(pair if "=" in pair else f"{pair}=" for pair in pairs)
-    return "\n".join([made.method, split.path, query, *lines, "", names, payload])
-
-
-def verified(made: AWSRequest, canonical: str, signature: str) -> None:
-    from s3accel.sigv4a import PublicKeyV4a, SigningKeyV4a
-
-    key: PublicKeyV4a = SigningKeyV4a.derive(ACCESS_KEY, SECRET).public_key
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    text = f"AWS4-ECDSA-P256-SHA256\n20260823T123456Z\n20260823/s3/aws4_request\n{digest}"
-    key.verify(text.encode(), signature)
-
-
-@pytest.mark.parametrize("who", ["ours", "awscrt"])
-@pytest.mark.parametrize("body", [b"", b"body"])
-def test_sigv4a_header(who: str, body: bytes) -> None:
-    pytest.importorskip("cryptography")
-    from s3accel.adapters import _botocore_v4a as v4a
-
-    cls: Any = v4a.S3V4a
-    if who == "awscrt":
-        cls = getattr(pytest.importorskip("botocore.crt.auth"), "CrtS3SigV4AsymAuth", None)
-    made = request(body)
-    with frozen():
-        cls(ReadOnlyCredentials(ACCESS_KEY, SECRET, TOKEN), "s3", REGIONS).add_auth(made)
-    authorization = made.headers["Authorization"]
-    assert authorization.startswith(
-        f"AWS4-ECDSA-P256-SHA256 Credential={ACCESS_KEY}/20260823/s3/aws4_request, SignedHeaders=host;"
-    )
-    names = authorization.partition("SignedHeaders=")[2].partition(",")[0]
-    assert names == "host;x-amz-content-sha256;x-amz-date;x-amz-meta-a;x-amz-region-set;x-amz-security-token"
-    digest = hashlib.sha256(body).hexdigest()
-    assert made.headers["X-Amz-Content-SHA256"] == digest
-    assert made.headers["X-Amz-Region-Set"] == REGIONS
-    verified(made, canonical_of(made, names, digest), authorization.partition("Signature=")[2])
-
-
-def test_sigv4a_presigned() -> None:
-    pytest.importorskip("cryptography")
-    from s3accel.adapters import _botocore_v4a as v4a
-
-    made = request()
-    made.headers = type(made.headers)()
-    with frozen():
-        v4a.S3V4aQuery(CREDENTIALS, "s3", REGIONS, expires=60).add_auth(made)  # type: ignore[no-untyped-call]
-    assert "X-Amz-Region-Set=us-east-1%2Ceu-%2A&" in made.url
-    verified(made, canonical_of(made, "host", "UNSIGNED-PAYLOAD"), made.url.partition("X-Amz-Signature=")[2])
-
-
-def test_multi_region_access_point() -> None:
-    pytest.importorskip("cryptography")
-    target = client()
-    wire = Wire(target)
-    arn = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
-    with adapter.install():
-        requests, error = outcome(lambda: target.get_object(Bucket=arn, Key="k"), wire)
-    assert error is None
-    headers = {name.lower(): value for name, value in requests[0][2]}
-    assert headers["authorization"].startswith(b"AWS4-ECDSA-P256-SHA256 ")
-    assert headers["x-amz-region-set"] == b"*"

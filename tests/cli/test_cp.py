@@ -383,7 +383,7 @@ def test_bars(
     def reporter(**_options: Any) -> report.Reporter:
         return report.BarReporter(console)
 
-    monkeypatch.setattr(cp, "_reporter", reporter)
+    monkeypatch.setattr(cp, "new_reporter", reporter)
     ran = run("cp", "-r", tmp_path, f"s3://{s3accel_bucket}/", *route)
     assert ran.code == 1
     text = drawn.getvalue()

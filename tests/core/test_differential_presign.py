@@ -252,15 +252,14 @@ RAW_KEYS = st.one_of(strategies.KEYS, strategies.KEYS.map(lambda key: key.encode
     st.lists(st.one_of(RAW_KEYS, RAW_KEYS, st.tuples(RAW_KEYS, OPTIONS)), max_size=40),
     EXPIRES,
     st.sampled_from(["", "versionId=3", "a=1&a=2&b"]),
-    st.booleans(),
     st.integers(1, 50),
 )
 def test_presign_many_is_presign_repeated(
-    case: Case, keys: list[Any], expires: int, query: str, signed_token: bool, batch: int
+    case: Case, keys: list[Any], expires: int, query: str, batch: int
 ) -> None:
     """Raw keys and (key, options) pairs; the witness encodes the keys and joins the query itself."""
     assume(no_empty_content_type(case))
-    signer = signer_for(case, sign_presigned_token=signed_token)
+    signer = signer_for(case)
     headers = as_sent(case.headers)
     base = f"{case.scheme}://{case.host}/some/"
     expected = []

@@ -44,6 +44,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "transfer.endpoint",
         "transfer.messages",
         "transfer.lane",
+        "transfer.laneslot",
         "transfer.limits",
         "transfer.lines",
         "transfer.curlerrors",
@@ -89,6 +90,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "transfer.engine",
         "transfer.small",
+        "transfer.perform",
         "transfer.uploads",
         "transfer.upload",
         "transfer.download",

@@ -11,8 +11,8 @@ import http.client
 import re
 import socket
 import ssl
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from html import unescape
 
 from servers.process import RunningServer
@@ -22,6 +22,7 @@ from servers.process import RunningServer
 class Answer:
     status: int
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def element(self, name: str) -> str | None:
         """Text of an element of S3's flat error document."""
@@ -50,6 +51,7 @@ def send(
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.endheaders(body)
         response = connection.getresponse()
-        return Answer(response.status, response.read())
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, response.read(), found)
     finally:
         connection.close()

@@ -262,6 +262,21 @@ def test_a_big_body_does_not_hold_up_the_others(
     assert slowest < 1
 
 
+@pytest.mark.parametrize("parser", ["h11", "httptools"])
+def test_no_connection_is_left_behind(parser: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that closes while the rest of its refused body is still being dropped is noticed."""
+    monkeypatch.setattr("s3accel.local.server._http_protocol", lambda: parser)
+    with LocalServer() as server:
+        wire = Wire(server)
+        for _ in range(5):
+            answer = wire.send("PUT", "/bucket/k", body=bytes(2_000_000), secret="w" * 40)
+            assert answer.code == "SignatureDoesNotMatch"
+        deadline = time.monotonic() + 5
+        while server._server.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not server._server.server_state.connections
+
+
 def test_the_plugin_in_somebody_elses_project(tmp_path: Path) -> None:
     (tmp_path / "test_theirs.py").write_text(
         "def test_it(s3accel_server, s3accel_bucket):\n"

@@ -15,9 +15,10 @@ from unittest import mock
 
 import botocore.auth
 import botocore.session
-from botocore.awsrequest import AWSResponse
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HAS_CRT
 from botocore.config import Config
+from botocore.credentials import ReadOnlyCredentials
 
 ACCESS_KEY = "AKIDEXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -34,6 +35,8 @@ PURE = {
     "s3v4": botocore.auth.S3SigV4Auth,
     "s3v4-query": botocore.auth.S3SigV4QueryAuth,
 }
+
+CREDENTIALS = ReadOnlyCredentials(ACCESS_KEY, SECRET, None)
 
 _session: Any = None
 
@@ -214,3 +217,19 @@ class Parameters:
         if kind == "blob":
             return self.random.randbytes(self.random.choice([0, 3, 70_000]))
         raise AssertionError(f"no value for {name} of type {kind}")
+
+
+def request(data: Any = b"", **context: Any) -> AWSRequest:
+    made = AWSRequest(
+        "PUT",
+        "https://amzn-s3-demo-bucket.s3.amazonaws.com/k?b=2&a=1",
+        headers={"X-Amz-Meta-A": " x  y ", "User-Agent": "u"},
+        data=data,
+    )
+    made.context = context
+    return made
+
+
+def strip(result: Any, names: set[str]) -> Any:
+    """The requests of an outcome without some headers."""
+    return [(m, u, [h for h in headers if h[0] not in names], b) for m, u, headers, b in result[0]]

@@ -104,7 +104,7 @@ def test_small_objects_take_the_lane(lane_client, s3, tmp_path, mode):
 
 
 def test_what_the_lane_cannot_finish_is_retried_with_its_attempt_counted(lane_client, s3, s3_error):
-    client, lane = lane_client()
+    client, _ = lane_client()
     s3.faults = [lambda *_: s3_error("SlowDown", 503)]
     (outcome,) = client.put_many([("k", b"abc")], bucket="bkt")
     assert outcome.result.attempts == 2

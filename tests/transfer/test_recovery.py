@@ -632,7 +632,9 @@ def test_a_server_in_trouble_during_recovery_leaves_the_job(uploads, s3, make):
 
 def test_recovery_without_the_right_to_list_uploads(uploads, s3, make):
     again = begun(uploads, make())
-    s3.hook = lambda request, _s3: error("AccessDenied", 403) if "uploads=" in request.url else None
+    s3.hook = lambda request, _s3: (
+        error("AccessDenied", 403) if request.method == "GET" and "uploads=" in request.url else None
+    )
     assert [report.state for report in again.run()] == [STORED]
 
 

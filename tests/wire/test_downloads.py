@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import itertools
-import json
 import os
 import threading
 
@@ -19,8 +18,9 @@ from s3accel.transfer import Client, RetryPolicy
 from s3accel.transfer.partfile import PartFile
 
 MIB = 1024 * 1024
-DATA = os.urandom(11 * MIB + 12_345)
-STEP = 1 * MIB
+STEP = MIB // 2
+DATA = os.urandom(11 * STEP + 12_345)
+LARGE = DATA * 2
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_every_size(client, s3accel_bucket, tmp_path, size, to):
 def test_every_kind_of_checksum_is_compared(new_client, s3accel_bucket, tmp_path, name, multipart):
     threshold = 5 * MIB if multipart else 1 << 30
     client = new_client(checksum=name, part_size=5 * MIB, multipart_threshold=threshold)
-    client.upload(DATA, s3accel_bucket, "k")
+    client.upload(LARGE, s3accel_bucket, "k")
     composite = multipart and name.startswith("sha")
     assert (client.head(s3accel_bucket, "k").checksum_type == "COMPOSITE") is composite
     stream = io.BytesIO()
@@ -100,15 +100,15 @@ def test_every_kind_of_checksum_is_compared(new_client, s3accel_bucket, tmp_path
         assert result.verified, result.verification
         assert result.checksum_algorithm == name
         assert result.ranges == (3 if composite else 4)
-    assert (tmp_path / "out").read_bytes() == DATA == stream.getvalue()
+    assert (tmp_path / "out").read_bytes() == LARGE == stream.getvalue()
 
 
 def test_a_composite_checksum_that_cannot_be_had_is_not_pretended(new_client, s3accel_bucket):
     client = new_client(checksum="sha256", part_size=5 * MIB, multipart_threshold=5 * MIB)
-    client.upload(DATA, s3accel_bucket, "k")
+    client.upload(LARGE, s3accel_bucket, "k")
     stream = io.BytesIO()
     result = client.download(s3accel_bucket, "k", stream, part_size=MIB, memory_limit=4 * MIB)
-    assert stream.getvalue() == DATA
+    assert stream.getvalue() == LARGE
     assert (result.verified, result.checksum) == (False, None)
     assert "part by part" in result.verification
 
@@ -158,7 +158,7 @@ def test_what_arrived_is_kept_and_gone_on_with(client, s3accel_server, s3accel_b
     path = tmp_path / "out"
     path.write_bytes(b"old")
     faults(lambda r: Answer(500) if is_range(8 * STEP)(r) else None)
-    with pytest.raises(DownloadError, match="after 3 tries.*kept beside the target") as caught:
+    with pytest.raises(DownloadError, match=r"after 3 tries.*kept beside the target") as caught:
         client.download(s3accel_bucket, "k", path, part_size=STEP, concurrency=2)
     assert caught.value.kept >= 7 * STEP
     assert path.read_bytes() == b"old"
@@ -308,8 +308,8 @@ def test_refused_at_once(client, s3accel_bucket, tmp_path):
             client.download(s3accel_bucket, "k", target)
     with pytest.raises(ConfigError, match="does not go with a download"):
         client.download(s3accel_bucket, "k", tmp_path / "out", headers={"Cache-Control": "no"})
+    client.upload(b"x", s3accel_bucket, "k")
     with pytest.raises(FileNotFoundError):
-        client.upload(b"x", s3accel_bucket, "k")
         client.download(s3accel_bucket, "k", tmp_path / "no" / "out")
     assert left_in(tmp_path) == []
 
@@ -335,7 +335,7 @@ def test_memory_of_a_stream_is_bounded(client, s3accel_bucket):
 
     result = client.download(s3accel_bucket, "k", Slow(), part_size=STEP, memory_limit=3 * STEP)
     assert result.verified
-    assert len(waiting) >= 36
+    assert len(waiting) >= 23
 
 
 def test_the_auto_route(new_client, s3accel_server, tmp_path):
@@ -367,7 +367,6 @@ def test_delete_many(client, s3accel_server, s3accel_bucket):
     assert [outcome.key for outcome in outcomes if not outcome.deleted] == [""]
     assert list(client.list(s3accel_bucket)) == []
     assert s3accel_server.stats.operations["DeleteObjects"] - before == 1
-    assert json.dumps(outcomes[0].key)
 
 
 def test_delete_many_in_batches(client, s3accel_server, s3accel_bucket):

@@ -341,10 +341,12 @@ def test_a_refusal_hidden_by_a_reset_is_found_by_asking_first(serve, tls, ca_fil
         connection.answer(403, b"<Error><Code>AccessDenied</Code></Error>", "Connection: close\r\n")
 
     server = serve(handler, tls)
-    client = new_client(connect_to={"*": server.address}, ca_file=ca_file)
-    with pytest.raises(UploadError, match="403 AccessDenied") as caught:
-        client.upload(DATA[: 10 * MIB], "bkt", "k")
-    assert caught.value.attempts == 2
+    # Large bodies are asked for at the first attempt already, smaller ones only after one that broke.
+    for size, attempts in ((10 * MIB, 1), (MIB, 2)):
+        client = new_client(connect_to={"*": server.address}, ca_file=ca_file)
+        with pytest.raises(UploadError, match="403 AccessDenied") as caught:
+            client.upload(DATA[:size], "bkt", "k")
+        assert caught.value.attempts == attempts
 
 
 def test_many_threads_on_one_client(new_client, s3accel_bucket):

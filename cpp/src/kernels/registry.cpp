@@ -139,7 +139,7 @@ void say_unknown(const char* name, char* error, std::size_t size) noexcept {
   for (const CrcKernel* kernel : kCrc) {
     if (kernel != &kCrcPortable) add(kernel->name);
   }
-  append(error, size, ". Portable kernels are in use.");
+  append(error, size, ".");
 }
 
 void say_unavailable(const char* name, std::uint32_t missing, char* error, std::size_t size) noexcept {
@@ -151,7 +151,7 @@ void say_unavailable(const char* name, std::uint32_t missing, char* error, std::
     append(error, size, feature.name);
     separator = ", ";
   }
-  append(error, size, ". Portable kernels are in use.");
+  append(error, size, ".");
 }
 
 void use_portable(Plan& plan) noexcept {

@@ -14,12 +14,18 @@ __all__ = ["annotate", "remember"]
 
 
 class _Signed:
-    """The request that was signed; lives in botocore's context of the call, no longer."""
+    """The request that was signed; lives in botocore's context of the call, no longer.
 
-    __slots__ = ("__weakref__", "request")
+    Not the request object itself: that holds the context, and a circle would keep the body until the next
+    garbage collection.
+    """
+
+    __slots__ = ("__weakref__", "headers", "method", "url")
 
     def __init__(self, request: Any) -> None:
-        self.request = request
+        self.method = request.method
+        self.url = request.url
+        self.headers = request.headers
 
 
 # Weak: a thread that goes on to other things keeps no request, and so no token, alive.
@@ -40,7 +46,7 @@ def annotate(error: Any) -> None:
             return
         last = _last.get()
         signed = last() if last is not None else None
-        text = str(explain(None if signed is None else _facts(signed.request), response))
+        text = str(explain(None if signed is None else _facts(signed), response))
     except (S3AccelError, AttributeError, TypeError, ValueError, KeyError):
         return  # botocore's error must not be lost for its explanation
     count("explained")
@@ -51,5 +57,8 @@ def annotate(error: Any) -> None:
         error.__notes__ = [*getattr(error, "__notes__", []), note]
 
 
-def _facts(request: Any) -> SignedRequest:
-    return SignedRequest(request.method, request.url, tuple(request.headers.items()))
+def _facts(signed: _Signed) -> SignedRequest:
+    # While sending, botocore sets every header once more as bytes, and its header object appends: each name
+    # is there twice by now. What was signed is the str.
+    headers = [(name, value) for name, value in signed.headers.items() if isinstance(value, str)]
+    return SignedRequest(signed.method, signed.url, tuple(headers or signed.headers.items()))

@@ -61,11 +61,11 @@ def hash_stream(body: Any) -> str:
 def position_of(body: Any) -> int | None:
     """Where a body stands, or None if it cannot tell (an asynchronous one is not asked)."""
     tell = getattr(body, "tell", None)
-    if tell is None or iscoroutinefunction(tell):
+    if tell is None or iscoroutinefunction(tell) or not hasattr(body, "seek"):
         return None
     try:
         position = tell()
-    except (OSError, ValueError):
+    except Exception:  # noqa: BLE001  somebody's object, which botocore itself might never have asked
         return None
     return position if isinstance(position, int) else None
 

@@ -16,9 +16,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Literal
 
-import botocore.auth as _auth
-import botocore.exceptions
-import botocore.httpchecksum as _http
+try:
+    import botocore.auth as _auth
+    import botocore.exceptions
+    import botocore.httpchecksum as _http
+except ImportError as error:
+    raise ImportError("s3accel.install() needs botocore: pip install 's3accel[boto]' (or boto3)") from error
 
 from ..errors import ConfigError
 from . import _botocore_presign as presign

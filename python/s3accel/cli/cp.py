@@ -45,7 +45,9 @@ END_PAUSE = 0.1
 )
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True)
 @click.argument("destination", metavar="DST")
-@click.option("-r", "--recursive", is_flag=True, help="What is in folders or below prefixes, with the names there.")
+@click.option(
+    "-r", "--recursive", is_flag=True, help="What is in folders or below prefixes, with the names there."
+)
 @click.option(
     "--region", metavar="NAME", help="The bucket's own region. Default: AWS_REGION, AWS_DEFAULT_REGION."
 )

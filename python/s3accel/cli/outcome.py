@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .exits import Exit, cause_of, exit_of, remedy_of, text_of
 from .jobs import Job
-
-if TYPE_CHECKING:
-    from s3accel.transfer import DownloadResult, UploadResult
 
 __all__ = ["Outcome", "Summary"]
 
@@ -27,14 +24,14 @@ class Outcome:
     Attributes:
         status: ``"uploaded"``, ``"downloaded"``, ``"failed"``, ``"interrupted"`` (it was under way), ``"not started"``, or
             ``"pending"`` (kept in a journal).
-        result: of an upload or a download.
+        result: an UploadResult or a DownloadResult, as the job was; None if there is none.
         error: why not, else None.
     """
 
     job: Job
     bucket: str
     status: str
-    result: UploadResult | DownloadResult | None = None
+    result: Any = None
     error: BaseException | None = None
 
     @property
@@ -80,7 +77,7 @@ class Outcome:
         return found
 
 
-def how(result: UploadResult | DownloadResult) -> dict[str, Any]:
+def how(result: Any) -> dict[str, Any]:
     """What is said of one direction only."""
     if hasattr(result, "payload_mode"):
         return {"parts": result.parts, "payload": result.payload_mode}

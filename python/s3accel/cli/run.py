@@ -88,7 +88,9 @@ def run_jobs(
             except KeyboardInterrupt as interrupt:
                 stopped = Exit.TERMINATED if isinstance(interrupt, Terminated) else Exit.INTERRUPTED
                 runner.stop.event.set()
-                reporter.note(f"interrupted: ending the {'downloads' if summary.downloads else 'uploads'} under way (once more to leave at once)")
+                reporter.note(
+                    f"interrupted: ending the {'downloads' if summary.downloads else 'uploads'} under way (once more to leave at once)"
+                )
                 runner.drain(GRACE)
     except KeyboardInterrupt:
         runner.stop.event.set()

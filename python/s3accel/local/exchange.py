@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .conditions import http_date
-from .faults import abort_connection
+from .faults import abort_connection, resume_connection
 from .names import origin_form, parse_query
 from .refusals import ClientGone, Refusal
 
@@ -204,6 +204,7 @@ async def send_reply(request: Request, reply: Reply, now: float) -> None:
         # closes.
         await request.send({"type": "http.response.body", "body": reply.body, "more_body": True})
         await request.drain()
+        resume_connection(request.receive)
         await request.send({"type": "http.response.body", "body": b"", "more_body": False})
         return
     await request.send({"type": "http.response.body", "body": reply.body, "more_body": False})

@@ -87,3 +87,15 @@ def abort_connection(receive: Callable[[], Awaitable[Any]]) -> bool:
         return False
     transport.abort()
     return True
+
+
+def resume_connection(receive: Callable[[], Awaitable[Any]]) -> None:
+    """Let the connection behind an ASGI ``receive`` be read again, where the server shows how.
+
+    uvicorn pauses it while much of a body waits to be asked for. A client that closes in that moment is not
+    noticed, and asyncio's TLS layer (CPython 3.11, ``sslproto.eof_received``) then ignores every later close:
+    the connection would stay until the process ends.
+    """
+    flow = getattr(getattr(receive, "__self__", None), "flow", None)
+    if flow is not None:
+        flow.resume_reading()

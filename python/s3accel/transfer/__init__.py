@@ -9,6 +9,7 @@ from s3accel.transfer.client import Client
 from s3accel.transfer.deletes import DeleteOutcome
 from s3accel.transfer.endpoint import Endpoint
 from s3accel.transfer.fetched import DownloadResult
+from s3accel.transfer.journaled import JournaledUploader
 from s3accel.transfer.messages import Certificate, ConnectionInfo, Request, Response
 from s3accel.transfer.objectinfo import ObjectInfo
 from s3accel.transfer.progress import ProgressEvent
@@ -26,6 +27,7 @@ __all__ = [
     "DownloadResult",
     "Endpoint",
     "JobOutcome",
+    "JournaledUploader",
     "ObjectInfo",
     "ObjectSummary",
     "ProgressEvent",

@@ -65,25 +65,25 @@ class RetryBudget:
     behavior", AWS SDKs and Tools Reference Guide).
     """
 
-    REFUND = 0.1
+    #: Successes that bring one retry back.
+    EARN = 10
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = float(capacity)
-        self._left = float(capacity)
+        self._capacity = self._left = capacity * self.EARN
         self._lock = threading.Lock()
 
     def spend(self) -> bool:
         """True if there was one left."""
         with self._lock:
-            if self._left < 1:
+            if self._left < self.EARN:
                 return False
-            self._left -= 1
+            self._left -= self.EARN
             return True
 
     def refund(self) -> None:
         if self._left < self._capacity:
             with self._lock:
-                self._left = min(self._capacity, self._left + self.REFUND)
+                self._left = min(self._capacity, self._left + 1)
 
 
 class Attempts:

@@ -142,7 +142,9 @@ class Client(Uploads, Downloads):
         )
         if bandwidth_limit is not None:
             self.bandwidth_limit = bandwidth_limit
-        self._s3 = S3(self._transport, site, credentials, policy=retry, clock=clock, expect_above=expect_above)
+        self._s3 = S3(
+            self._transport, site, credentials, policy=retry, clock=clock, expect_above=expect_above
+        )
         self._progress, self._router, self._retry = progress, router, retry
         parts = Adaptive(min(START_CONCURRENCY, max_concurrency), max_concurrency)
         small = Adaptive(min(START_CONCURRENCY, max_concurrency, small_concurrency), small_concurrency)

@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO, Union
 
 from s3accel.errors import (
@@ -23,7 +24,7 @@ from s3accel.transfer.fetching import Download, Wanted
 from s3accel.transfer.headers import object_headers
 from s3accel.transfer.messages import Headers
 from s3accel.transfer.objectinfo import ObjectInfo
-from s3accel.transfer.partfile import new_file
+from s3accel.transfer.partfile import left_over, new_file
 from s3accel.transfer.progress import ProgressCallback
 from s3accel.transfer.route import Router
 from s3accel.transfer.s3 import S3
@@ -167,7 +168,7 @@ def _to(s3: S3, wanted: Wanted, target: Any) -> DownloadResult:
     if not isinstance(target, (str, os.PathLike)):
         if not hasattr(target, "write"):
             raise ConfigError(f"cannot write to a {type(target).__name__}; give a path or a binary file")
-        return Download(s3, wanted).to_stream(target)
+        return Download(s3, _for_stream(wanted)).to_stream(target)
     path = os.fspath(target)
     try:
         mode = os.stat(path).st_mode
@@ -176,7 +177,17 @@ def _to(s3: S3, wanted: Wanted, target: Any) -> DownloadResult:
     if stat.S_ISDIR(mode):
         raise ConfigError(f"the target {path!r} is a folder; give the name of a file in it")
     if stat.S_ISREG(mode):
+        if wanted.settings.resume and wanted.known is not None and left_over(path):
+            wanted.known = None  # what goes on in ranges needs the checksum of the whole first
         return Download(s3, wanted).to_file(path)
     # A device or a pipe is written to, not replaced.
     with open(path, "wb", buffering=0) as file:
-        return Download(s3, wanted).to_stream(file)
+        return Download(s3, _for_stream(wanted)).to_stream(file)
+
+
+def _for_stream(wanted: Wanted) -> Wanted:
+    """Pieces that fit into the memory there is: they are held until it is their turn."""
+    settings = wanted.settings
+    step = max(1, min(settings.part_size, settings.memory_limit // 2))
+    wanted.settings = replace(settings, part_size=step)
+    return wanted

@@ -15,7 +15,7 @@ from s3accel.transfer.attempts import History, describe
 from s3accel.transfer.calls import Call, Operation
 from s3accel.transfer.fetched import DownloadResult, DownloadSettings, Verification, verify
 from s3accel.transfer.objectinfo import ObjectInfo, object_info
-from s3accel.transfer.partfile import Identity, PartFile
+from s3accel.transfer.partfile import Identity, PartFile, left_over
 from s3accel.transfer.pieces import OWN_ALGORITHM, Expected, Got, Piece, Pieces, expected_of
 from s3accel.transfer.progress import ProgressCallback, ProgressTracker
 from s3accel.transfer.ranged import (
@@ -136,8 +136,10 @@ class Download:
             bool(self._pieces.parts),
             self._pieces.step,
         )
-        file = PartFile(path, identity, resume=self._settings.resume and not self._whole)
+        keep = self._settings.resume and (not self._whole or left_over(path))
+        file = PartFile(path, identity, resume=keep)
         resumed = file.kept
+        self._whole = self._whole and not resumed
         try:
             file.allocate()
             pieces = Pieces(info.size, file.identity.step, self._pieces.parts)
@@ -174,11 +176,12 @@ class Download:
     def to_stream(self, file: Any) -> DownloadResult:
         info, limit = self._info, self._settings.memory_limit
         pieces = self._pieces
-        if pieces.parts and (not pieces.even or 2 * pieces.step > limit):
-            pieces = Pieces.plan(info.size, self._settings.part_size)  # parts do not fit: then not verified
-        if not pieces.parts and not self._whole:
-            pieces = Pieces(info.size, max(1, min(pieces.step, limit // 2)))
-        room = limit if self._whole else pieces.step
+        if pieces.parts and 2 * info.size > limit:
+            # How long a part is, its answer says; buffers for them have no other bound than the object.
+            pieces = Pieces.plan(info.size, self._settings.part_size)
+        if not pieces.parts:
+            pieces = Pieces(info.size, self._settings.part_size)  # a stream may have more than 10,000 of them
+        room = info.size if pieces.parts else pieces.step
         # One more than are fetched is held while it is written.
         threads = max(1, min(self._settings.concurrency, limit // max(1, pieces.step) - 1, pieces.count))
         got: dict[int, Got] = {}

@@ -19,12 +19,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from s3accel.errors import ConfigError, TransportError
 from s3accel.transfer.curlerrors import translate
-from s3accel.transfer.exchange import certificate_from, handshake_of
+from s3accel.transfer.exchange import certificate_from
+from s3accel.transfer.laneslot import LaneJob, Origin, Slot
 from s3accel.transfer.limits import Throttle
 from s3accel.transfer.lines import ConnectTo
 from s3accel.transfer.messages import ConnectionInfo
@@ -33,58 +34,12 @@ __all__ = ["Lane", "LaneJob"]
 
 log = logging.getLogger("s3accel.transfer")
 
-#: Bytes of an answer's body that are kept; a put is answered with none, an error with a few hundred.
-MAX_ANSWER = 1 << 20
 #: Seconds without work after which the thread ends (and is started again when there is some).
 IDLE = 10.0
 #: Seconds without a request after which an open connection may have been cut: the next handshake is watched.
 WATCH_AFTER = 1.0
 #: select() takes no descriptor from here on; with one, the lane looks every few milliseconds instead.
 SELECTABLE = 1024
-
-Origin = tuple[str, str]
-
-
-class LaneJob(Protocol):
-    """One put. All methods are called in the lane's thread."""
-
-    def prepare(self) -> tuple[Origin, str, list[str], bytes]:
-        """Origin, URL, header lines and body, signed now."""
-
-    def answered(self, status: int, head: bytes, body: bytes, connection: ConnectionInfo) -> None:
-        """An answer came, of whatever status. ``head``: status line and headers as they came."""
-
-    def failed(self, error: Exception) -> None:
-        """There is no answer, or no request could be made."""
-
-
-class _Slot:
-    """One easy handle and what its callbacks collect."""
-
-    def __init__(self, curl: Any) -> None:
-        self.curl = curl
-        self.lines: list[bytes] = []
-        self.body = bytearray()
-        self.job: Any = None
-        self.origin: Origin = ("", "")
-        self.url = ""
-        self.length = 0
-        self.connect_to: str | None = None
-        self.watched = False
-        self.tls: tuple[str, str, str] | None = None
-        self.resumed = False
-
-    def write(self, data: bytes) -> int | None:
-        if len(self.body) + len(data) > MAX_ANSWER:
-            return 0
-        self.body += data
-        return None
-
-    def debug(self, kind: int, data: bytes) -> None:
-        if kind == 0:
-            found, resumed = handshake_of(data)
-            self.tls = found or self.tls
-            self.resumed = self.resumed or resumed
 
 
 class Lane:
@@ -130,8 +85,8 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._multi: Any = None
-        self._free: list[_Slot] = []
-        self._slots: list[_Slot] = []
+        self._free: list[Slot] = []
+        self._slots: list[Slot] = []
         self._live = 0
         self._waiting = False
         self._wide = False
@@ -300,10 +255,10 @@ class Lane:
             self._waiting = False
             self._drain()
 
-    def _new_slot(self) -> _Slot:
+    def _new_slot(self) -> Slot:
         lib = self._lib
         curl = lib.Curl()
-        slot = _Slot(curl)
+        slot = Slot(curl)
         curl.slot = slot
         self._constants(curl)
         setopt = curl.setopt
@@ -359,7 +314,7 @@ class Lane:
         self._multi.add_handle(curl)
         self._live += 1
 
-    def _end(self, slot: _Slot, number: int, text: str) -> None:
+    def _end(self, slot: Slot, number: int, text: str) -> None:
         job, curl, lib = slot.job, slot.curl, self._lib
         self._live -= 1
         self._in_flight[slot.origin] -= 1
@@ -387,12 +342,12 @@ class Lane:
         else:
             job.answered(*answer)
 
-    def _failure(self, slot: _Slot, number: int, text: str) -> Exception:
+    def _failure(self, slot: Slot, number: int, text: str) -> Exception:
         self._known.pop(slot.origin, None)  # which connection broke is not known; all are watched afresh
         host = urlsplit(slot.url).hostname or ""
         return translate(self._lib, slot.curl, number, text, "PUT", slot.url, host, slot.length, slot.length)
 
-    def _connection(self, slot: _Slot, head: bytes) -> ConnectionInfo:
+    def _connection(self, slot: Slot, head: bytes) -> ConnectionInfo:
         curl, lib, origin = slot.curl, self._lib, slot.origin
         known = self._known.get(origin)
         if known is None:

@@ -24,7 +24,7 @@ from s3accel import checksums
 from s3accel.errors import ConfigError
 from s3accel.transfer.pieces import Got
 
-__all__ = ["Identity", "PartFile", "new_file"]
+__all__ = ["Identity", "PartFile", "left_over", "new_file"]
 
 FORMAT = 1
 #: Preallocation ends after so many seconds: on file systems without it the C library writes into every block.
@@ -75,10 +75,7 @@ class PartFile:
             self.fd, self._data_path = new_file(path)
             self._state_path = ""
             return
-        folder, name = os.path.split(path)
-        stem = _stem(name)
-        self._data_path = os.path.join(folder, f".{stem}.s3accel-data")
-        self._state_path = os.path.join(folder, f".{stem}.s3accel-part")
+        self._data_path, self._state_path = _beside(path, "data"), _beside(path, "part")
         self._state = _lock(self._state_path, path)
         try:
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -222,12 +219,18 @@ class PartFile:
         self.fd = self._state = -1
 
 
-def _stem(name: str) -> str:
-    """The name, short enough to get a prefix and a suffix within the 255 bytes of a file name."""
+def left_over(path: str) -> bool:
+    """True if an earlier download to ``path`` left something to go on with."""
+    return os.path.exists(_beside(path, "part"))
+
+
+def _beside(path: str, what: str) -> str:
+    """``.NAME.s3accel-WHAT``, the name cut where that would be more than the 255 bytes of a file name."""
+    folder, name = os.path.split(path)
     raw = os.fsencode(name)
-    if len(raw) <= 220:
-        return name
-    return os.fsdecode(raw[:150]) + "." + hashlib.sha256(raw).hexdigest()[:16]
+    if len(raw) > 220:
+        name = os.fsdecode(raw[:150]) + "." + hashlib.sha256(raw).hexdigest()[:16]
+    return os.path.join(folder, f".{name}.s3accel-{what}")
 
 
 def _lock(path: str, target: str) -> int:

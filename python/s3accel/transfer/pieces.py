@@ -79,11 +79,6 @@ class Pieces:
     def count(self) -> int:
         return self.parts or max(1, -(-self.size // self.step))
 
-    @property
-    def even(self) -> bool:
-        """True unless it is known that parts have another size than the first."""
-        return not self.parts or self.parts == -(-self.size // self.step)
-
     def __iter__(self) -> Iterator[Piece]:
         for number in range(1, self.count + 1):
             offset = min((number - 1) * self.step, self.size)

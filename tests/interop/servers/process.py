@@ -61,18 +61,21 @@ def free_port() -> int:
     return free_ports(1)[0]
 
 
-def _die_with_parent() -> Callable[[], object] | None:
+def _die_with_parent(how: signal.Signals) -> Callable[[], object] | None:
     """On Linux, ask the kernel to end the child when the parent dies, even by SIGKILL."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl
     pr_set_pdeathsig = 1  # <linux/prctl.h>
-    return lambda: prctl(pr_set_pdeathsig, signal.SIGTERM)
+    return lambda: prctl(pr_set_pdeathsig, how)
 
 
 @contextlib.contextmanager
 def running(
-    commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], folder: Path
+    commands: Mapping[str, Sequence[str]],
+    environ: Mapping[str, str],
+    folder: Path,
+    end: signal.Signals = signal.SIGTERM,
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Run several commands, each with its output in ``folder/NAME.log``, and end them on the way out."""
     children: dict[str, subprocess.Popen[bytes]] = {}
@@ -86,13 +89,13 @@ def running(
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    preexec_fn=_die_with_parent(),
+                    preexec_fn=_die_with_parent(end),
                 )
         yield children
     finally:
         for child in children.values():
             if child.poll() is None:
-                child.terminate()
+                child.send_signal(end)
         for child in children.values():
             try:
                 child.wait(STOP_TIMEOUT)

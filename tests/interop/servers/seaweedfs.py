@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -80,7 +81,9 @@ def start(
         key: value for key, value in inherited.items() if not key.startswith(("AWS_", "WEED_", "S3_"))
     }
     settings.update(HOME=str(config.folder), TMPDIR=str(config.folder), NO_PROXY="*")
-    with running({NAME: _command(weed, config, port, ports)}, settings, config.folder) as children:
+    commands = {NAME: _command(weed, config, port, ports)}
+    # Asked politely it takes more than ten seconds to end, and there is nothing to save.
+    with running(commands, settings, config.folder, end=signal.SIGKILL) as children:
         server = RunningServer(NAME, port, config, ca_file)
         # The first write needs a volume server that has reported to the master, so that is asked too.
         for url in (

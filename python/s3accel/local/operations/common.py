@@ -123,10 +123,15 @@ def stored_headers(call: Call) -> dict[str, str]:
             value = ",".join(coding for coding in codings if coding and coding.lower() != "aws-chunked")
         if value:
             if not _HEADER_VALUE.fullmatch(value):
-                raise invalid_argument("A header holds a control character", name, value)
+                raise invalid_argument("A header holds a control character", name, _shown(value))
             headers[name] = value
     headers.setdefault("content-type", DEFAULT_CONTENT_TYPE)
     return headers
+
+
+def _shown(value: str) -> str:
+    """A value with control characters, so that the error document stays one that XML parsers read."""
+    return value.encode("unicode_escape").decode("ascii")
 
 
 def user_metadata(call: Call) -> list[tuple[str, str]]:
@@ -139,7 +144,7 @@ def user_metadata(call: Call) -> list[tuple[str, str]]:
             short, value = lower[len("x-amz-meta-") :], value.strip()
             # What came in a query may hold what no header can be answered with.
             if not _TOKEN.fullmatch(short) or not _HEADER_VALUE.fullmatch(value):
-                raise invalid_argument("Metadata cannot be represented in a header", name, value)
+                raise invalid_argument("Metadata cannot be represented in a header", name, _shown(value))
             found[short] = f"{found[short]},{value}" if short in found else value
     size = sum(len(name) + len(value) for name, value in found.items())
     if size > MAX_METADATA_BYTES:
