@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from enum import IntEnum
 
@@ -90,6 +91,8 @@ _REMEDIES = {
     "ExpiredToken": "fetch new temporary credentials",
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the profile: S3 does not know this key",
     "NoSuchBucket": "check the bucket's name and --region",
+    "NoSuchKey": "check the key; s3accel ls s3://BUCKET/ shows what is there",
+    "404": "check the bucket and the key; s3accel ls s3://BUCKET/ shows what is there",
     "PermanentRedirect": "give the bucket's own region with --region",
     "RequestTimeTooSkewed": "set this machine's clock",
     "SignatureDoesNotMatch": "check the secret access key (white space, a cut end, another key's secret); s3accel explain says more",
@@ -164,7 +167,13 @@ def text_of(error: BaseException) -> str:
         return f"{error.strerror}{name}"
     if exit_of(error) is Exit.INTERNAL:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return text or type(error).__name__
+    return _in_words_of_the_command(text) or type(error).__name__
+
+
+def _in_words_of_the_command(text: str) -> str:
+    """The library's remedies name its arguments; whoever runs the command needs the options."""
+    text = re.sub(r"allow_http_host='([^']*)'", r"--allow-http-host \1", text)
+    return text.replace("accelerate=False", "--no-accelerate").replace("endpoint_url=", "--endpoint-url ")
 
 
 def remedy_of(error: BaseException) -> str:

@@ -106,13 +106,14 @@ def _copy_ca(server: LocalServer, ca_out: str | None) -> Path:
 
 
 def _how_to_reach(server: LocalServer, ca_file: Path | None, *, secret_is_ours: bool) -> str:
-    secret = server.secret_access_key if secret_is_ours else "(the one you gave)"
+    # A secret that was given is not printed; the variable it came in serves whoever pastes these lines.
+    secret = shlex.quote(server.secret_access_key) if secret_is_ours else '"$S3ACCEL_SERVE_SECRET_KEY"'
     lines = [
         f"S3 endpoint at {server.endpoint_url}, region {server.region}, objects in {server.root}",
         "",
         "For boto3, the aws command and other clients:",
         f"  export AWS_ACCESS_KEY_ID={shlex.quote(server.access_key_id)}",
-        f"  export AWS_SECRET_ACCESS_KEY={shlex.quote(secret)}",
+        f"  export AWS_SECRET_ACCESS_KEY={secret}",
         f"  export AWS_REGION={server.region} AWS_DEFAULT_REGION={server.region}",
         f"  export AWS_ENDPOINT_URL_S3={server.endpoint_url}",
     ]

@@ -46,8 +46,16 @@ class Identity:
     step: int
 
 
+def check_folder(path: str) -> None:
+    """Refuses a target whose folder is not there, in the target's own name and before anything is asked of S3."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise ConfigError(f"cannot write to {path!r}: the folder {folder!r} is not there; make it first")
+
+
 def new_file(path: str) -> tuple[int, str]:
     """A new file beside ``path``, for what is written in one go: descriptor and name."""
+    check_folder(path)
     folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name[:50]}.{secrets.token_hex(6)}.part")
     # 0o666 under the user's umask, as for a file made by hand.
@@ -75,6 +83,7 @@ class PartFile:
             self.fd, self._data_path = new_file(path)
             self._state_path = ""
             return
+        check_folder(path)
         self._data_path, self._state_path = _beside(path, "data"), _beside(path, "part")
         self._state = _lock(self._state_path, path)
         try:

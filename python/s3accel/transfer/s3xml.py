@@ -170,6 +170,10 @@ def error_from(response: Response, operation: str, bucket: str, key: str) -> S3E
     kind: type[S3Error] = S3Error
     if code == "NoSuchKey" or (code == "404" and operation in ("HeadObject", "GetObject")):
         kind = NoSuchKey
+        # An answer to HEAD has no body that could say it.
+        message = (
+            message or "there is no such object (or no right to list the bucket, which S3 answers alike)"
+        )
     elif code == "InvalidRequest" and "accelerat" in message.lower():
         kind, message = AccelerationUnavailable, f"{message.rstrip('.')}; {REMEDY}"
     elif code in ("AccessDenied", "403"):
