@@ -309,7 +309,7 @@ def test_refused_at_once(client, s3accel_bucket, tmp_path):
     with pytest.raises(ConfigError, match="does not go with a download"):
         client.download(s3accel_bucket, "k", tmp_path / "out", headers={"Cache-Control": "no"})
     client.upload(b"x", s3accel_bucket, "k")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigError, match="make it first"):
         client.download(s3accel_bucket, "k", tmp_path / "no" / "out")
     assert left_in(tmp_path) == []
 
