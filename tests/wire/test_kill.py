@@ -141,7 +141,9 @@ def test_nothing_is_lost_and_nothing_left(
         # A Create that was on its way when its process was killed may reach the server after the next start has
         # looked for what was left. Nobody knows of that upload and nothing is in it; docs/guide-daemon.md says so.
         for left in client._s3.list_uploads(s3accel_bucket):
-            assert not client._s3.list_parts(s3accel_bucket, left.key, left.upload_id, ()), f"{left} (seed {seed})"
+            assert not client._s3.list_parts(s3accel_bucket, left.key, left.upload_id, ()), (
+                f"{left} (seed {seed})"
+            )
     runs, settled = Counter(job.runs for job in jobs), sum(bool(job.outcome.get("found")) for job in jobs)
     print(
         f"{daemons.kills} kills, {daemons.finished} ends, {len(files)} objects; runs per job {dict(sorted(runs.items()))};"
