@@ -10,13 +10,10 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "bindings.h"
-#include "buffers.h"
 #include "headers.h"
-#include "s3accel/sigv4.h"
+#include "signer_object.h"
 
 namespace s3accel::bindings {
 
@@ -24,26 +21,6 @@ namespace {
 
 // Learned from servers, shared by every signer of the process that has no clock of its own. Nanoseconds.
 std::atomic<std::int64_t> clock_offset{0};
-
-// What one request is signed with. Never changed once made: a request keeps the state it began with.
-struct State {
-  std::shared_ptr<SigningKey> key;
-  std::string access_key_id;
-  py::object token;  // str or None
-  std::string_view token_text;
-  py::object token_header;  // str
-  std::string_view token_header_text;
-  double valid_from = 0;   // epoch seconds: the key's day
-  double valid_until = 0;  // the end of that day, or earlier when credentials must be refreshed
-  Selection selection = Selection::recommended;
-  bool add_content_sha256 = true;
-  bool sign_token = true;  // presigned: the token inside the signature
-};
-
-struct SignerObject {
-  PyObject_HEAD std::shared_ptr<const State>* state;
-  PyObject* clock;  // callable giving epoch seconds, or nullptr for the system's
-};
 
 struct Names {
   PyObject *authorization, *date, *sha256, *renew, *empty_hash;
@@ -81,8 +58,8 @@ bool good(const std::shared_ptr<const State>& state, double now) {
 }
 
 // The state for `now`, renewed by Python's _renew(now) if need be. nullptr with an exception set.
-std::shared_ptr<const State> state_for(SignerObject* self, double now) {
-  if (good(*self->state, now)) return *self->state;
+const std::shared_ptr<const State>* state_for(SignerObject* self, double now) {
+  if (good(*self->state, now)) return self->state;
   PyObject* seconds = PyFloat_FromDouble(now);
   if (seconds == nullptr) return nullptr;
   PyObject* r = PyObject_CallMethodOneArg(reinterpret_cast<PyObject*>(self), names.renew, seconds);
@@ -93,26 +70,59 @@ std::shared_ptr<const State> state_for(SignerObject* self, double now) {
     PyErr_SetString(PyExc_RuntimeError, "the signer was not given a key that is good for this moment");
     return nullptr;
   }
-  return *self->state;
+  return self->state;
 }
 
-// Positional arguments that may be given as keywords too. The first two are required.
-template <std::size_t N>
-bool unpack(const char* function, const char* const (&words)[N], PyObject* const* args, Py_ssize_t nargs,
-            PyObject* kwnames, PyObject* (&out)[N]) {
-  if (nargs > static_cast<Py_ssize_t>(N)) {
-    PyErr_Format(PyExc_TypeError, "%s() takes at most %zu arguments", function, N);
+bool set(PyObject* dict, PyObject* name, PyObject* value) {
+  if (value == nullptr) return false;
+  const int r = PyDict_SetItem(dict, name, value);
+  Py_DECREF(value);
+  return r == 0;
+}
+
+}  // namespace
+
+Second::Second(std::shared_ptr<const State> of, std::int64_t seconds)
+    : state(std::move(of)), epoch(seconds), moment(*state->key, Timestamp::from_epoch(seconds)) {
+  // The order in which they will stand in every copy; the values of two are set there.
+  PyObject* d = headers.ptr();
+  if (!set(d, names.authorization, Py_NewRef(Py_None)) ||
+      !set(d, names.date, ascii_object(moment.now().text())) ||
+      (state->add_content_sha256 && !set(d, names.sha256, Py_NewRef(names.empty_hash))) ||
+      (!state->token.is_none() && !set(d, state->token_header.ptr(), Py_NewRef(state->token.ptr())))) {
+    throw py::error_already_set();
+  }
+}
+
+std::shared_ptr<const Second> second_of(SignerObject* self) {
+  bool failed = false;
+  const double now = now_of(self, failed);
+  if (failed) return nullptr;
+  const std::shared_ptr<const State>* state = state_for(self, now);
+  if (state == nullptr) return nullptr;
+  const auto epoch = static_cast<std::int64_t>(std::floor(now));
+  const std::shared_ptr<const Second>& last = *self->second;
+  if (last && last->epoch == epoch && last->state == *state) return last;
+  auto made = std::make_shared<const Second>(*state, epoch);
+  *self->second = made;
+  return made;
+}
+
+bool unpack(const char* function, const char* const* words, std::size_t n, PyObject* const* args,
+            Py_ssize_t nargs, PyObject* kwnames, PyObject** out) {
+  if (nargs > static_cast<Py_ssize_t>(n)) {
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %zu arguments", function, n);
     return false;
   }
-  for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<Py_ssize_t>(i) < nargs ? args[i] : nullptr;
-  const Py_ssize_t n = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
-  for (Py_ssize_t k = 0; k < n; ++k) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<Py_ssize_t>(i) < nargs ? args[i] : nullptr;
+  const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
+  for (Py_ssize_t k = 0; k < keywords; ++k) {
     PyObject* word = PyTuple_GET_ITEM(kwnames, k);
-    std::size_t at = N;
-    for (std::size_t i = 0; i < N; ++i) {
+    std::size_t at = n;
+    for (std::size_t i = 0; i < n; ++i) {
       if (PyUnicode_CompareWithASCIIString(word, words[i]) == 0) at = i;
     }
-    if (at == N || out[at] != nullptr) {
+    if (at == n || out[at] != nullptr) {
       PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument %R", function, word);
       return false;
     }
@@ -124,6 +134,8 @@ bool unpack(const char* function, const char* const (&words)[N], PyObject* const
   }
   return true;
 }
+
+namespace {
 
 constexpr const char* kSignWords[] = {"method", "url", "headers", "payload"};
 
@@ -160,44 +172,14 @@ bool payload_hash_of(PyObject* payload, char digits[64], std::string_view& out, 
   return *text_object != nullptr;
 }
 
-bool set(PyObject* dict, PyObject* name, PyObject* value) {
-  if (value == nullptr) return false;
-  const int r = PyDict_SetItem(dict, name, value);
-  Py_DECREF(value);
-  return r == 0;
-}
-
-PyObject* text_object(std::string_view text) {
-  return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "surrogateescape");
-}
-
-// A C++ exception (out of memory, or a Python error in flight) must not leave a C function.
-template <class F>
-PyObject* guarded(F&& f) {
-  try {
-    return f();
-  } catch (py::error_already_set& e) {
-    e.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& e) {
-    PyErr_SetString(PyExc_RuntimeError, e.what());
-  }
-  return nullptr;
-}
-
 // The dict of headers to add. `hash_text` is the payload hash as a str.
-PyObject* headers_to_add(const State& state, const Timestamp& stamp, const HeaderSignature& signature,
-                         PyObject* hash_text) {
-  py::object result = py::reinterpret_steal<py::object>(PyDict_New());
-  if (!result) return nullptr;
-  PyObject* dict = result.ptr();
-  if (!set(dict, names.authorization, text_object(signature.authorization.view())) ||
-      !set(dict, names.date, text_object(stamp.text()))) {
+PyObject* headers_to_add(const Second& second, const HeaderSignature& signature, PyObject* hash_text) {
+  py::object result = py::reinterpret_steal<py::object>(PyDict_Copy(second.headers.ptr()));
+  if (!result || !set(result.ptr(), names.authorization, ascii_object(signature.authorization.view()))) {
     return nullptr;
   }
-  if (state.add_content_sha256 && !set(dict, names.sha256, Py_NewRef(hash_text))) return nullptr;
-  if (!state.token.is_none() && !set(dict, state.token_header.ptr(), Py_NewRef(state.token.ptr()))) {
+  if (hash_text != names.empty_hash && second.state->add_content_sha256 &&
+      !set(result.ptr(), names.sha256, Py_NewRef(hash_text))) {
     return nullptr;
   }
   return result.release().ptr();
@@ -205,11 +187,9 @@ PyObject* headers_to_add(const State& state, const Timestamp& stamp, const Heade
 
 // Signs and gives the dict of headers to add; with `detailed` a tuple with every stage.
 PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed) {
-  bool failed = false;
-  const double now = now_of(self, failed);
-  if (failed) return nullptr;
-  const std::shared_ptr<const State> state = state_for(self, now);
-  if (!state) return nullptr;
+  const std::shared_ptr<const Second> second = second_of(self);
+  if (!second) return nullptr;
+  const State& state = *second->state;
 
   char digits[64];
   SignRequest request;
@@ -221,36 +201,36 @@ PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed
   if (!text_of(args[0], request.method) || !text_of(args[1], request.url)) return nullptr;
   if (!headers.read(args[2], true)) return nullptr;
   request.headers = headers.views();
-  request.session_token = state->token_text;
-  request.token_header = state->token_header_text;
-  request.selection = state->selection;
-  request.add_content_sha256 = state->add_content_sha256;
+  request.session_token = state.token_text;
+  request.token_header = state.token_header_text;
+  request.selection = state.selection;
+  request.add_content_sha256 = state.add_content_sha256;
 
-  const Timestamp stamp = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(now)));
   HeaderSignature signature;
-  if (auto r = sign_headers(*state->key, state->access_key_id, stamp, request, signature); !r) {
+  if (auto r = sign_headers(second->moment, state.access_key_id, request, signature); !r) {
     return set_signing_error(r.error(), headers.views());
   }
 
-  py::object result = py::reinterpret_steal<py::object>(headers_to_add(*state, stamp, signature, hash_text));
+  py::object result = py::reinterpret_steal<py::object>(headers_to_add(*second, signature, hash_text));
   if (!result) return nullptr;
   if (!detailed) return result.release().ptr();
-  return py::make_tuple(result, py::str(signature.signature, 64), py::str(stamp.text().data(), 16),
+  const std::string_view stamp = second->moment.now().text();
+  return py::make_tuple(result, py::str(signature.signature, 64), py::str(stamp.data(), stamp.size()),
                         to_bytes(signature.canonical.view()), to_bytes(signature.to_sign.view()),
-                        py::str(signature.signed_headers.data(), signature.signed_headers.size()), state->key)
+                        py::str(signature.signed_headers.data(), signature.signed_headers.size()), state.key)
       .release()
       .ptr();
 }
 
 PyObject* signer_sign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   PyObject* unpacked[4];
-  if (!unpack("sign", kSignWords, args, nargs, kwnames, unpacked)) return nullptr;
+  if (!unpack("sign", kSignWords, 4, args, nargs, kwnames, unpacked)) return nullptr;
   return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, false); });
 }
 
 PyObject* signer_sign_detailed(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   PyObject* unpacked[4];
-  if (!unpack("_sign_detailed", kSignWords, args, nargs, kwnames, unpacked)) return nullptr;
+  if (!unpack("_sign_detailed", kSignWords, 4, args, nargs, kwnames, unpacked)) return nullptr;
   return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, true); });
 }
 
@@ -264,13 +244,9 @@ struct BatchEntry {
 // sign_many(requests): a list of dicts, each what sign() would give, all with one date and one key.
 PyObject* signer_sign_many(PyObject* self, PyObject* requests) {
   return guarded([&]() -> PyObject* {
-    auto* object = reinterpret_cast<SignerObject*>(self);
-    bool failed = false;
-    const double now = now_of(object, failed);
-    if (failed) return nullptr;
-    const std::shared_ptr<const State> state = state_for(object, now);
-    if (!state) return nullptr;
-    const Timestamp stamp = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(now)));
+    const std::shared_ptr<const Second> second = second_of(reinterpret_cast<SignerObject*>(self));
+    if (!second) return nullptr;
+    const State& state = *second->state;
     const py::object all = py::reinterpret_steal<py::object>(PySequence_Tuple(requests));
     if (!all) return nullptr;
     const Py_ssize_t n = PyTuple_GET_SIZE(all.ptr());
@@ -300,140 +276,22 @@ PyObject* signer_sign_many(PyObject* self, PyObject* requests) {
           return nullptr;
         }
         batch[i].headers = entries[i].headers.views();
-        batch[i].session_token = state->token_text;
-        batch[i].token_header = state->token_header_text;
-        batch[i].selection = state->selection;
-        batch[i].add_content_sha256 = state->add_content_sha256;
+        batch[i].session_token = state.token_text;
+        batch[i].token_header = state.token_header_text;
+        batch[i].selection = state.selection;
+        batch[i].add_content_sha256 = state.add_content_sha256;
       }
       std::size_t at = 0;
-      if (auto r = sign_headers_batch(*state->key, state->access_key_id, stamp, {batch.data(), count},
+      if (auto r = sign_headers_batch(second->moment, state.access_key_id, {batch.data(), count},
                                       signatures.get(), at);
           !r) {
         return set_signing_error(r.error(), entries[at].headers.views());
       }
       for (std::size_t i = 0; i < count; ++i) {
-        PyObject* dict = headers_to_add(*state, stamp, signatures[i], entries[i].hash_owner.ptr());
+        PyObject* dict = headers_to_add(*second, signatures[i], entries[i].hash_owner.ptr());
         if (dict == nullptr) return nullptr;
         PyList_SET_ITEM(list.ptr(), from + static_cast<Py_ssize_t>(i), dict);
       }
-    }
-    return list.release().ptr();
-  });
-}
-
-// What presign and presign_many share: the state for now and the request's fixed parts.
-struct Presigning {
-  std::shared_ptr<const State> state;
-  Timestamp stamp;
-  PresignRequest request;
-  HeaderList headers;
-
-  // `payload` may be nullptr: UNSIGNED-PAYLOAD for S3, the hash of nothing elsewhere.
-  bool prepare(SignerObject* self, PyObject* method, PyObject* url, PyObject* expires,
-               PyObject* given_headers, PyObject* payload) {
-    bool failed = false;
-    const double now = now_of(self, failed);
-    if (failed) return false;
-    state = state_for(self, now);
-    if (!state) return false;
-    stamp = Timestamp::from_epoch(static_cast<std::int64_t>(std::floor(now)));
-    if (!text_of(method, request.method) || !text_of(url, request.url)) return false;
-    if (!headers.read(given_headers, true)) return false;
-    request.headers = headers.views();
-    const bool s3 = is_s3_service(state->key->service());
-    if (payload != nullptr && payload != Py_None) {
-      if (!text_of(payload, request.payload_hash)) return false;
-    } else {
-      request.payload_hash = s3 ? kUnsignedPayload : kEmptyHash;
-    }
-    if (expires != nullptr) {
-      // Whole seconds only: a float would be cut in silence.
-      if (!PyLong_Check(expires) || PyBool_Check(expires)) {
-        PyErr_Format(PyExc_TypeError, "expires must be whole seconds (int), not %.100s",
-                     Py_TYPE(expires)->tp_name);
-        return false;
-      }
-      int overflow = 0;
-      request.expires = PyLong_AsLongLongAndOverflow(expires, &overflow);
-      if (overflow != 0) request.expires = -1;
-    }
-    request.session_token = state->token_text;
-    if (state->key->service() == "s3express") request.token_parameter = "X-Amz-S3session-Token";
-    request.sign_token = state->sign_token;
-    return true;
-  }
-};
-
-// presign(method, url, expires=3600, headers=None, payload=None)
-PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  static constexpr const char* kWords[] = {"method", "url", "expires", "headers", "payload"};
-  PyObject* given[5];
-  if (!unpack("presign", kWords, args, nargs, kwnames, given)) return nullptr;
-  return guarded([&]() -> PyObject* {
-    Presigning p;
-    if (!p.prepare(reinterpret_cast<SignerObject*>(self), given[0], given[1], given[2], given[3], given[4])) {
-      return nullptr;
-    }
-    HeaderSignature stages;
-    Text url;
-    if (auto r = presign(*p.state->key, p.state->access_key_id, p.stamp, p.request, stages, url); !r) {
-      return set_signing_error(r.error(), p.headers.views());
-    }
-    return text_object(url.view());
-  });
-}
-
-// _presign_many(method, base_url, keys, expires, headers): a list of URLs, one for each raw key.
-PyObject* signer_presign_many(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
-  return guarded([&]() -> PyObject* {
-    if (nargs != 5) {
-      PyErr_SetString(PyExc_TypeError, "_presign_many() takes five arguments");
-      return nullptr;
-    }
-    Presigning p;
-    if (!p.prepare(reinterpret_cast<SignerObject*>(self), args[0], args[1], args[3], args[4], nullptr)) {
-      return nullptr;
-    }
-    const py::object fast = py::reinterpret_steal<py::object>(
-        PySequence_Fast(args[2], "keys must be an iterable of str or bytes"));
-    if (!fast) return nullptr;
-    // A list could be changed by another thread while the GIL is released; a tuple keeps every key alive.
-    const py::object keys = py::reinterpret_steal<py::object>(PySequence_Tuple(fast.ptr()));
-    if (!keys) return nullptr;
-    const Py_ssize_t n = PyTuple_GET_SIZE(keys.ptr());
-    std::vector<std::string_view> texts(static_cast<std::size_t>(n));
-    for (Py_ssize_t i = 0; i < n; ++i) {
-      if (!text_of(PyTuple_GET_ITEM(keys.ptr(), i), texts[static_cast<std::size_t>(i)])) return nullptr;
-    }
-    PresignTemplate shared;
-    if (auto r = presign_prepare(*p.state->key, p.state->access_key_id, p.stamp, p.request, shared); !r) {
-      return set_signing_error(r.error(), p.headers.views());
-    }
-    Text urls;
-    std::vector<std::size_t> ends(texts.size());
-    const auto work = [&] {
-      for (std::size_t i = 0; i < texts.size(); i += kPresignBatch) {
-        const std::size_t count = std::min(kPresignBatch, texts.size() - i);
-        presign_batch(*p.state->key, shared, {texts.data() + i, count}, urls, ends.data() + i);
-      }
-    };
-    if (texts.size() > 4) {
-      py::gil_scoped_release release;
-      work();
-    } else {
-      work();
-    }
-    py::object list = py::reinterpret_steal<py::object>(PyList_New(n));
-    if (!list) return nullptr;
-    std::size_t from = 0;
-    for (Py_ssize_t i = 0; i < n; ++i) {
-      const std::size_t end = ends[static_cast<std::size_t>(i)];
-      // The URL is ASCII by construction: copying into a compact ASCII str needs no decoding.
-      PyObject* url = PyUnicode_New(static_cast<Py_ssize_t>(end - from), 127);
-      if (url == nullptr) return nullptr;
-      std::memcpy(PyUnicode_1BYTE_DATA(url), urls.data() + from, end - from);
-      PyList_SET_ITEM(list.ptr(), i, url);
-      from = end;
     }
     return list.release().ptr();
   });
@@ -460,7 +318,9 @@ PyObject* signer_install(PyObject* self, PyObject* const* args, Py_ssize_t nargs
     state->selection = PyObject_IsTrue(args[6]) == 1 ? Selection::all : Selection::recommended;
     state->add_content_sha256 = PyObject_IsTrue(args[7]) == 1;
     state->sign_token = PyObject_IsTrue(args[8]) == 1;
-    *reinterpret_cast<SignerObject*>(self)->state = std::move(state);
+    auto* object = reinterpret_cast<SignerObject*>(self);
+    *object->state = std::move(state);
+    object->second->reset();
     return Py_NewRef(Py_None);
   });
 }
@@ -486,13 +346,15 @@ PyObject* signer_signing_key(PyObject* self, PyObject*) {
     bool failed = false;
     const double now = now_of(object, failed);
     if (failed) return nullptr;
-    const auto state = state_for(object, now);
-    return state ? py::cast(state->key).release().ptr() : nullptr;
+    const auto* state = state_for(object, now);
+    return state != nullptr ? py::cast((*state)->key).release().ptr() : nullptr;
   });
 }
 
 PyObject* signer_forget(PyObject* self, PyObject*) {
-  reinterpret_cast<SignerObject*>(self)->state->reset();
+  auto* object = reinterpret_cast<SignerObject*>(self);
+  object->second->reset();
+  object->state->reset();
   return Py_NewRef(Py_None);
 }
 
@@ -502,7 +364,8 @@ PyObject* signer_new(PyTypeObject* type, PyObject*, PyObject*) {
   auto* object = reinterpret_cast<SignerObject*>(self);
   object->clock = nullptr;
   object->state = new (std::nothrow) std::shared_ptr<const State>();
-  if (object->state == nullptr) {
+  object->second = new (std::nothrow) std::shared_ptr<const Second>();
+  if (object->state == nullptr || object->second == nullptr) {
     Py_DECREF(self);
     return PyErr_NoMemory();
   }
@@ -513,6 +376,7 @@ void signer_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   PyObject_GC_UnTrack(self);
   auto* object = reinterpret_cast<SignerObject*>(self);
+  delete object->second;
   delete object->state;
   Py_XDECREF(object->clock);
   type->tp_free(self);

@@ -9,6 +9,7 @@
 
 #include "buffers.h"
 #include "s3accel/canonical.h"
+#include "s3accel/small_vector.h"
 
 namespace s3accel::bindings {
 
@@ -23,7 +24,6 @@ class HeaderList {
     if (PyDict_CheckExact(object)) {
       PyObject *name, *value;
       Py_ssize_t at = 0;
-      views_.reserve(static_cast<std::size_t>(PyDict_GET_SIZE(object)) + 8);
       while (PyDict_Next(object, &at, &name, &value)) {
         if (!add(name, value, ascii_only)) return false;
       }
@@ -38,7 +38,6 @@ class HeaderList {
         PySequence_Fast(pairs.ptr(), "headers must be a mapping or an iterable of (name, value) pairs"));
     if (!keep_) return false;
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(keep_.ptr());
-    views_.reserve(static_cast<std::size_t>(n) + 8);
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* pair = PySequence_Fast_GET_ITEM(keep_.ptr(), i);
       if (PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2) {
@@ -60,7 +59,7 @@ class HeaderList {
     return true;
   }
 
-  std::span<const HeaderView> views() const noexcept { return views_; }
+  std::span<const HeaderView> views() const noexcept { return {views_.begin(), views_.size()}; }
 
  private:
   bool add(PyObject* name, PyObject* value, bool ascii_only) {
@@ -81,14 +80,18 @@ class HeaderList {
       if (latin1 == nullptr) return false;
       owned_.push_back(py::reinterpret_steal<py::object>(latin1));
       view.value = {PyBytes_AS_STRING(latin1), static_cast<std::size_t>(PyBytes_GET_SIZE(latin1))};
-    } else if (!text_of(value, view.value)) {
+    } else if (PyUnicode_Check(value) || PyBytes_Check(value)) {
+      if (!text_of(value, view.value)) return false;
+    } else {
+      PyErr_Format(PyExc_TypeError, "header %.100S: the value must be str or bytes, not %.100s", name,
+                   Py_TYPE(value)->tp_name);
       return false;
     }
     views_.push_back(view);
     return true;
   }
 
-  std::vector<HeaderView> views_;
+  SmallVector<HeaderView, 16> views_;
   py::object keep_;
   std::vector<py::object> owned_;
 };

@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <array>
 
+#include "s3accel/small_vector.h"
 #include "scan.h"
-#include "small_vector.h"
 
 namespace s3accel {
 
 namespace {
 
 struct Item {
-  std::size_t name;  // offset of the lower-case name in the scratch text
+  std::uint64_t
+      key;           // the first eight bytes of the lower-case name, so that most comparisons are of one word
+  std::size_t name;  // offset of the name in the scratch text
   std::size_t name_size;
   std::size_t index;  // position among the given headers: the order of duplicates
 };
@@ -27,15 +29,52 @@ constexpr std::array<char, 256> make_lower_token() {
 }
 constexpr std::array<char, 256> kLowerToken = make_lower_token();
 
+// A high bit for each of eight bytes that is none of a-z, 0-9 and '-', which nearly all names are made of.
+std::uint64_t unusual(std::uint64_t x) noexcept {
+  const std::uint64_t low = x & ~scan::kHigh;
+  const auto within = [low](int first, int last) {
+    return (low + scan::kOnes * static_cast<unsigned>(0x80 - first)) &
+           ~(low + scan::kOnes * static_cast<unsigned>(0x7f - last));
+  };
+  return (x | ~(within('a', 'z') | within('0', '9') | within('-', '-'))) & scan::kHigh;
+}
+
+// Appends the lower-case name; false if it is no name.
 bool lower_into(std::string_view name, Text& out) {
-  if (name.empty()) return false;
-  char* p = out.grow(name.size());
+  const std::size_t n = name.size();
+  if (n == 0) return false;
+  char* p = out.grow(n);
+  if (n >= 8) {
+    std::uint64_t odd = 0;
+    for (std::size_t i = 0;; i += 8) {
+      const std::size_t at = std::min(i, n - 8);
+      const std::uint64_t word = scan::lower_word(scan::load<std::uint64_t>(name.data() + at));
+      odd |= unusual(word);
+      std::memcpy(p + at, &word, 8);
+      if (at + 8 == n) break;
+    }
+    if (odd == 0) return true;
+  }
   bool good = true;
-  for (char c : name) {
-    *p = kLowerToken[static_cast<unsigned char>(c)];
-    good &= *p++ != 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    p[i] = kLowerToken[static_cast<unsigned char>(name[i])];
+    good &= p[i] != 0;
   }
   return good;
+}
+
+// The first eight bytes of a name as a number that sorts as the bytes do.
+std::uint64_t sort_key(std::string_view name) noexcept {
+  std::uint64_t key = 0;
+  const auto take = [&](std::size_t n) {
+    for (std::size_t i = 0; i < n; ++i) key = key << 8 | static_cast<unsigned char>(name[i]);
+  };
+  if (name.size() >= 8) {
+    take(8);  // a constant number of steps becomes one load
+    return key;
+  }
+  take(name.size());
+  return key << 8 * (8 - name.size());
 }
 
 // SP and HTAB are white space, and so are the line breaks of a folded header. A no-break space is not.
@@ -121,18 +160,21 @@ Result<void> canonical_request(const RequestView& request, const CanonicalOption
   Text names;
   SmallVector<Item, 48> items;
   for (std::size_t i = 0; i < request.headers.size(); ++i) {
-    Item item{names.size(), request.headers[i].name.size(), i};
+    const std::size_t at = names.size();
     if (!lower_into(request.headers[i].name, names)) return {Errc::bad_header_name, i};
-    const std::string_view lower = names.view(item.name, item.name_size);
+    const std::string_view lower = names.view(at, names.size() - at);
     const bool take = options.selection == Selection::listed ? in_list(options.listed, lower)
                       : options.selection == Selection::all  ? !never_signed(lower)
                                                              : recommended_signed(lower);
-    if (take) items.push_back(item);
+    if (take) {
+      items.push_back({sort_key(lower), at, lower.size(), i});
+    }
   }
   // Insertion sort: a request has about ten headers, most of them in order already, and the sort must be
   // stable in the order received.
   const auto name_of = [&names](const Item& item) { return names.view(item.name, item.name_size); };
   const auto before = [&](const Item& a, const Item& b) {
+    if (a.key != b.key) return a.key < b.key;
     const int c = name_of(a).compare(name_of(b));
     return c != 0 ? c < 0 : a.index < b.index;
   };

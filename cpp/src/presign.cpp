@@ -5,8 +5,8 @@
 
 #include "s3accel/sha256.h"
 #include "s3accel/sigv4.h"
+#include "s3accel/small_vector.h"
 #include "signing_input.h"
-#include "small_vector.h"
 
 namespace s3accel {
 
@@ -49,34 +49,36 @@ Result<void> refuse_own_parameters(std::string_view query, std::size_t offset) {
 
 struct Prepared {
   UrlParts parts;
-  Text host;
-  SmallVector<HeaderView, 48> headers;
+  Text query;       // canonical, without the signature; it goes out like that
+  Text after_path;  // the canonical request behind the path: query, headers, their names, the payload hash
 };
 
-// Checks the input and writes the query without the signature to `query`, canonical; it goes out like that.
-Result<void> prepare(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
-                     const PresignRequest& request, Prepared& prepared, Text& signed_headers, Text& query) {
+// Checks the input and writes everything but the path.
+Result<void> prepare(const Moment& moment, std::string_view access_key_id, const PresignRequest& request,
+                     Prepared& prepared, Text& signed_headers) {
   if (!valid_method(request.method)) return Errc::bad_method;
   if (request.expires < 1 || request.expires > kMaxExpires) return Errc::bad_expires;
   if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
   if (!valid_credentials(access_key_id, request.session_token)) return Errc::bad_credentials;
   // An unencoded '#' is nearly always part of a key that was not encoded: the URL would name another object.
   if (const std::size_t hash = request.url.find('#'); hash != request.url.npos) return {Errc::bad_url, hash};
-  auto url = split_url(request.url, prepared.host);
+  Text host;
+  auto url = split_url(request.url, host);
   if (!url) return url.error();
   prepared.parts = url.value();
   const UrlParts& parts = prepared.parts;
   if (auto r = refuse_own_parameters(parts.query, parts.query_offset); !r) return r;
-  if (auto r = take_headers(request.headers, prepared.host.view(), true, prepared.headers); !r) return r;
+  SmallVector<HeaderView, 48> headers;
+  if (auto r = take_headers(request.headers, host.view(), true, headers); !r) return r;
 
-  // The names of the signed headers go into the query, so they are needed first: the sorted list comes from
-  // a canonical request that is thrown away. It is short: there is no query in it yet.
-  Text scratch;
-  const RequestView names_only{
-      request.method, "/", {}, {prepared.headers.begin(), prepared.headers.size()}, request.payload_hash};
+  // The names of the signed headers go into the query, so they are needed first. The same builder as
+  // everywhere writes them; what it writes behind the query is used, the rest cut off.
+  Text whole;
+  const RequestView without_url{
+      request.method, "/", {}, {headers.begin(), headers.size()}, request.payload_hash};
   CanonicalOptions options;
   options.selection = Selection::all;
-  if (auto r = canonical_request(names_only, options, scratch, signed_headers); !r) return r;
+  if (auto r = canonical_request(without_url, options, whole, signed_headers); !r) return r;
 
   Text raw;
   raw.append(parts.query);
@@ -84,12 +86,12 @@ Result<void> prepare(const SigningKey& key, std::string_view access_key_id, cons
   Text credential;
   credential.append(access_key_id);
   credential.push('/');
-  credential.append(key.scope());
+  credential.append(moment.key().scope());
   std::array<char, 8> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), request.expires).ptr;
   add("X-Amz-Algorithm", kAlgorithm, raw);
   add("X-Amz-Credential", credential.view(), raw);
-  add("X-Amz-Date", now.text(), raw);
+  add("X-Amz-Date", moment.now().text(), raw);
   add("X-Amz-Expires", {digits.data(), static_cast<std::size_t>(end - digits.data())}, raw);
   if (!request.session_token.empty() && request.sign_token) {
     add(request.token_parameter, request.session_token, raw);
@@ -97,8 +99,13 @@ Result<void> prepare(const SigningKey& key, std::string_view access_key_id, cons
   add("X-Amz-SignedHeaders", signed_headers.view(), raw);
   QueryOptions query_options;
   query_options.plus = Plus::refuse;
-  if (auto r = canonical_query(raw.view(), query_options, query); !r)
+  if (auto r = canonical_query(raw.view(), query_options, prepared.query); !r) {
     return in_url(r.error(), parts.query_offset);
+  }
+  prepared.after_path.push('\n');
+  prepared.after_path.append(prepared.query.view());
+  const std::size_t skip = request.method.size() + 1 + 1 + 1;  // METHOD LF / LF
+  prepared.after_path.append(whole.view().substr(skip));  // begins with the LF that ends the query's line
   return {};
 }
 
@@ -113,74 +120,49 @@ void finish_url(const PresignRequest& request, const char signature[64], Text& o
   }
 }
 
-// What follows the path in the canonical request: query, headers, their names, the payload hash.
-Result<void> append_after_path(const PresignRequest& request, const Prepared& prepared,
-                               std::string_view query, Text& out) {
-  // The same builder as everywhere writes it; the method and path before it are cut off.
-  Text whole, names;
-  const RequestView view{
-      request.method, "/", {}, {prepared.headers.begin(), prepared.headers.size()}, request.payload_hash};
-  CanonicalOptions options;
-  options.selection = Selection::all;
-  if (auto r = canonical_request(view, options, whole, names); !r) return r;
-  const std::string_view text = whole.view();
-  const std::size_t skip = request.method.size() + 1 + 1 + 1;  // METHOD LF / LF
-  out.push('\n');
-  out.append(query);
-  out.append(text.substr(skip));  // begins with the LF that ends the query's line
-  return {};
-}
-
 }  // namespace
 
-Result<void> presign(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
-                     const PresignRequest& request, HeaderSignature& stages, Text& out) {
+Result<void> presign(const Moment& moment, std::string_view access_key_id, const PresignRequest& request,
+                     HeaderSignature& stages, Text& out) {
   Prepared prepared;
-  Text query;
-  if (auto r = prepare(key, access_key_id, now, request, prepared, stages.signed_headers, query); !r)
-    return r;
+  if (auto r = prepare(moment, access_key_id, request, prepared, stages.signed_headers); !r) return r;
   const std::string_view path = prepared.parts.path.empty() ? std::string_view("/") : prepared.parts.path;
   stages.canonical.append(request.method);
   stages.canonical.push('\n');
-  if (auto r = canonical_path(path, signing_path_rule(key.service()), Escapes::strict, stages.canonical);
-      !r) {
-    return r;
-  }
-  if (auto r = append_after_path(request, prepared, query.view(), stages.canonical); !r) return r;
-  string_to_sign(kAlgorithm, now.text(), key.scope(), stages.canonical.view(), stages.to_sign);
-  key.sign(stages.to_sign.view(), stages.signature);
+  const PathRule rule = signing_path_rule(moment.key().service());
+  if (auto r = canonical_path(path, rule, Escapes::strict, stages.canonical); !r) return r;
+  stages.canonical.append(prepared.after_path.view());
+  std::uint8_t digest[kSha256Size];
+  sha256(as_bytes(stages.canonical.view()), digest);
+  moment.string_to_sign(digest, stages.to_sign);
+  moment.sign(stages.to_sign.view(), stages.signature);
 
   out.append(request.url.substr(0, prepared.parts.path_offset));
   out.append(path);
   out.push('?');
-  out.append(query.view());
+  out.append(prepared.query.view());
   finish_url(request, stages.signature, out);
   return {};
 }
 
-Result<void> presign_prepare(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+Result<void> presign_prepare(const Moment& moment, std::string_view access_key_id,
                              const PresignRequest& request, PresignTemplate& out) {
   Prepared prepared;
   Text names;
-  if (!is_s3_service(key.service())) return {Errc::bad_scope, 2};
-  if (auto r = prepare(key, access_key_id, now, request, prepared, names, out.query); !r) return r;
+  if (!is_s3_service(moment.key().service())) return {Errc::bad_scope, 2};
+  if (auto r = prepare(moment, access_key_id, request, prepared, names); !r) return r;
   const std::string_view path = prepared.parts.path.empty() ? std::string_view("/") : prepared.parts.path;
   out.method.append(request.method);
   out.head.append(request.url.substr(0, prepared.parts.path_offset));
   out.path_at = out.head.size();
   out.head.append(path);
-  if (auto r = append_after_path(request, prepared, out.query.view(), out.tail); !r) return r;
-  out.to_sign.append(kAlgorithm);
-  out.to_sign.push('\n');
-  out.to_sign.append(now.text());
-  out.to_sign.push('\n');
-  out.to_sign.append(key.scope());
-  out.to_sign.push('\n');
+  out.query.append(prepared.query.view());
+  out.tail.append(prepared.after_path.view());
   if (!request.session_token.empty() && !request.sign_token) return Errc::wrong_order;
   return {};
 }
 
-void presign_batch(const SigningKey& key, const PresignTemplate& shared,
+void presign_batch(const Moment& moment, const PresignTemplate& shared,
                    std::span<const std::string_view> keys, Text& out, std::size_t* ends) {
   const std::size_t n = std::min(keys.size(), kPresignBatch);
   // All canonical requests one behind the other, then all strings to sign: the hashes of each step are
@@ -204,13 +186,10 @@ void presign_batch(const SigningKey& key, const PresignTemplate& shared,
   sha256_many({spans.data(), n}, digests.data());
 
   Text strings;
-  const std::size_t size = shared.to_sign.size() + 64;
-  for (std::size_t i = 0; i < n; ++i) {
-    strings.append(shared.to_sign.view());
-    hex_encode({digests.data() + i * kSha256Size, kSha256Size}, strings.grow(64));
-  }
+  for (std::size_t i = 0; i < n; ++i) moment.string_to_sign(digests.data() + i * kSha256Size, strings);
+  const std::size_t size = n == 0 ? 0 : strings.size() / n;
   for (std::size_t i = 0; i < n; ++i) spans[i] = as_bytes(strings.view(i * size, size));
-  key.hmac().sign_many({spans.data(), n}, digests.data());
+  moment.sign_many({spans.data(), n}, digests.data());
 
   for (std::size_t i = 0; i < n; ++i) {
     out.append(shared.head.view().substr(0, shared.path_at));

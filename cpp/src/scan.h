@@ -1,5 +1,5 @@
-// Questions about all bytes of a text, eight at a time. Compilers do not make SIMD of such loops (g++ 12
-// leaves a bool reduction scalar), and signing asks them of every header value. Private to src.
+// Questions about all bytes of a text, many at a time. Compilers do not make SIMD of loops that may end early
+// (g++ 12 leaves a bool reduction scalar), and signing asks them of every header value. Private to src.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +13,39 @@ namespace scan {
 inline constexpr std::uint64_t kOnes = 0x0101010101010101;
 inline constexpr std::uint64_t kHigh = 0x8080808080808080;
 
-// True if `word(x)` has a high bit for any eight bytes x of the text; the last ones are padded with 'a'.
+template <class T>
+inline T load(const char* p) noexcept {
+  T x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+
+// Fewer than eight bytes as one word; the bytes that are missing are repeated ones, or 'a' for no bytes.
+inline std::uint64_t load_few(const char* p, std::size_t n) noexcept {
+  if (n >= 4) return load<std::uint32_t>(p) | std::uint64_t{load<std::uint32_t>(p + n - 4)} << 32;
+  if (n == 0) return kOnes * 'a';
+  const auto byte = [p](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(p[i])}; };
+  return kOnes * byte(0) ^ (byte(0) ^ byte(n / 2)) << 8 ^ (byte(0) ^ byte(n - 1)) << 16;
+}
+
+// True if `word(x)` has a high bit for any eight bytes x of the text. `word` must judge bytes alone: some are
+// shown to it twice.
 template <class Word>
 inline bool any(std::string_view text, Word word) noexcept {
   const char* p = text.data();
-  std::size_t n = text.size();
-  std::uint64_t x;
-  for (; n >= 8; n -= 8, p += 8) {
-    std::memcpy(&x, p, 8);
-    if ((word(x) & kHigh) != 0) return true;
-  }
-  if (n == 0) return false;
-  x = kOnes * 'a';
-  std::memcpy(&x, p, n);
-  return (word(x) & kHigh) != 0;
+  const std::size_t n = text.size();
+  if (n < 8) return (word(load_few(p, n)) & kHigh) != 0;
+  std::uint64_t found = word(load<std::uint64_t>(p + n - 8));
+  // No early end: texts are short and nearly always good, and without it the loop becomes SIMD.
+  for (std::size_t i = 0; i + 8 < n; i += 8) found |= word(load<std::uint64_t>(p + i));
+  return (found & kHigh) != 0;
+}
+
+// For each of eight bytes: A-Z becomes a-z.
+inline std::uint64_t lower_word(std::uint64_t x) noexcept {
+  const std::uint64_t low = x & ~kHigh;
+  const std::uint64_t from_a = low + kOnes * (0x80 - 'A'), beyond_z = low + kOnes * (0x7f - 'Z');
+  return x | (from_a & ~beyond_z & ~x & kHigh) >> 2;
 }
 
 }  // namespace scan
@@ -43,6 +62,17 @@ inline bool any_below(std::string_view text) noexcept {
 inline bool all_visible(std::string_view text) noexcept {
   return !scan::any(text,
                     [](std::uint64_t x) { return x | (x + scan::kOnes) | ((x - scan::kOnes * 0x21) & ~x); });
+}
+
+// Writes `text` with A-Z as a-z.
+inline void lower_ascii(std::string_view text, char* out) noexcept {
+  const std::size_t n = text.size();
+  std::size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const std::uint64_t word = scan::lower_word(scan::load<std::uint64_t>(text.data() + i));
+    std::memcpy(out + i, &word, 8);
+  }
+  for (; i < n; ++i) out[i] = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] + 32) : text[i];
 }
 
 }  // namespace s3accel

@@ -6,7 +6,7 @@
 
 #include "s3accel/canonical.h"
 #include "s3accel/error.h"
-#include "small_vector.h"
+#include "s3accel/small_vector.h"
 
 namespace s3accel {
 

@@ -4,9 +4,9 @@
 #include <array>
 
 #include "s3accel/sha256.h"
+#include "s3accel/small_vector.h"
 #include "scan.h"
 #include "signing_input.h"
-#include "small_vector.h"
 
 namespace s3accel {
 
@@ -63,6 +63,7 @@ bool reserved(std::string_view name) noexcept {
 
 // RFC 3986: a URL whose query holds "://" is not an absolute one.
 bool valid_scheme(std::string_view scheme) noexcept {
+  if (scheme == "https") return true;
   return !scheme.empty() && lower(scheme[0]) >= 'a' && lower(scheme[0]) <= 'z' &&
          std::all_of(scheme.begin(), scheme.end(), [](char c) {
            return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '-' ||
@@ -229,15 +230,14 @@ void SigningKey::sign(std::string_view string_to_sign, char out[64]) const noexc
 
 namespace {
 
-void append_string_to_sign(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
-                           const std::uint8_t* digest, Text& out) {
+void append_prefix(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
+                   Text& out) {
   out.append(algorithm);
   out.push('\n');
   out.append(timestamp);
   out.push('\n');
   out.append(scope);
   out.push('\n');
-  hex_encode({digest, kSha256Size}, out.grow(64));
 }
 
 }  // namespace
@@ -246,8 +246,47 @@ void string_to_sign(std::string_view algorithm, std::string_view timestamp, std:
                     std::string_view canonical_request, Text& out) {
   std::uint8_t digest[kSha256Size];
   sha256(as_bytes(canonical_request), digest);
-  append_string_to_sign(algorithm, timestamp, scope, digest, out);
+  append_prefix(algorithm, timestamp, scope, out);
+  hex_encode({digest, kSha256Size}, out.grow(64));
 }
+
+Moment::Moment(const SigningKey& key, const Timestamp& now) : key_(&key), now_(now), hmac_(key.hmac()) {
+  Text prefix;
+  append_prefix(kAlgorithm, now.text(), key.scope(), prefix);
+  prefix_ = prefix.view();
+  // Only a region and a service of three letters together leave less than a block.
+  if (prefix_.size() >= kSha256Block) {
+    hmac_ = hmac_.after_block(as_bytes(prefix_).data());
+    hashed_ = kSha256Block;
+  }
+}
+
+void Moment::string_to_sign(const std::uint8_t* digest, Text& out) const {
+  out.append(prefix_);
+  hex_encode({digest, kSha256Size}, out.grow(64));
+}
+
+void Moment::sign(std::string_view to_sign, char out[64]) const noexcept {
+  std::uint8_t mac[kSha256Size];
+  hmac_.sign(as_bytes(to_sign.substr(hashed_)), mac);
+  hex_encode(mac, out);
+}
+
+void Moment::sign_many(std::span<Bytes> strings, std::uint8_t* out) const noexcept {
+  for (Bytes& string : strings) string = string.subspan(hashed_);
+  hmac_.sign_many(strings, out);
+}
+
+// What a byte is in the authority of a URL: an ordinary one, one that ends it, or one that has a meaning.
+enum : char { kPlain = 0, kColon = 1, kMarks = 2, kEnds = 4 };
+constexpr std::array<char, 256> make_authority() {
+  std::array<char, 256> table{};
+  for (unsigned char c : {'/', '?', '#'}) table[c] = kEnds;
+  for (unsigned char c : {'@', '[', ']'}) table[c] = kMarks;
+  table[':'] = kColon;
+  return table;
+}
+constexpr std::array<char, 256> kAuthority = make_authority();
 
 Result<UrlParts> split_url(std::string_view url, Text& host_text) {
   // Space, controls and non-ASCII bytes cannot stand in a request target; whatever layer encoded them after
@@ -257,33 +296,46 @@ Result<UrlParts> split_url(std::string_view url, Text& host_text) {
     return {Errc::bad_url, static_cast<std::size_t>(std::find_if(url.begin(), url.end(), bad) - url.begin())};
   }
   UrlParts parts;
-  std::size_t at = url.find("://");
-  if (at == url.npos || !valid_scheme(url.substr(0, at))) return {Errc::bad_url, 0};
+  std::size_t at = url.find(':');
+  if (at == url.npos || url.substr(at, 3) != "://" || !valid_scheme(url.substr(0, at))) {
+    return {Errc::bad_url, 0};
+  }
   parts.scheme = url.substr(0, at);
   at += 3;
   std::size_t end = at;
-  while (end < url.size() && url[end] != '/' && url[end] != '?' && url[end] != '#') ++end;
+  char seen = kPlain;
+  while (end < url.size()) {
+    const char kind = kAuthority[static_cast<unsigned char>(url[end])];
+    if (kind == kEnds) break;
+    seen |= kind;
+    ++end;
+  }
   std::string_view authority = url.substr(at, end - at);
-  if (const std::size_t user = authority.rfind('@'); user != authority.npos) {
+  if (const std::size_t user = (seen & kMarks) != 0 ? authority.rfind('@') : authority.npos;
+      user != authority.npos) {
     authority.remove_prefix(user + 1);
   }
   // The port is what follows the last colon that does not stand inside an IPv6 literal's brackets.
   std::string_view host = authority, port;
-  const std::size_t bracket = authority.rfind(']');
-  const std::size_t colon = authority.rfind(':');
-  if (colon != authority.npos && (bracket == authority.npos || colon > bracket)) {
-    host = authority.substr(0, colon);
-    port = authority.substr(colon + 1);
-    if (port.size() > 5 || number(port) < 0) return {Errc::bad_url, at};
+  if (const std::size_t colon = seen != kPlain ? authority.rfind(':') : authority.npos;
+      colon != authority.npos) {
+    const std::size_t bracket = authority.rfind(']');
+    if (bracket == authority.npos || colon > bracket) {
+      host = authority.substr(0, colon);
+      port = authority.substr(colon + 1);
+      if (port.size() > 5 || number(port) < 0) return {Errc::bad_url, at};
+    }
   }
   if (host.empty()) return {Errc::missing_host, at};
-  std::transform(host.begin(), host.end(), host_text.grow(host.size()), lower);
-  const std::string_view default_port = equal_ignoring_case(parts.scheme, "https")  ? "443"
-                                        : equal_ignoring_case(parts.scheme, "http") ? "80"
-                                                                                    : "";
-  if (!port.empty() && port != default_port) {
-    host_text.push(':');
-    host_text.append(port);
+  lower_ascii(host, host_text.grow(host.size()));
+  if (!port.empty()) {
+    const std::string_view default_port = equal_ignoring_case(parts.scheme, "https")  ? "443"
+                                          : equal_ignoring_case(parts.scheme, "http") ? "80"
+                                                                                      : "";
+    if (port != default_port) {
+      host_text.push(':');
+      host_text.append(port);
+    }
   }
   const std::size_t fragment = std::min(url.find('#', end), url.size());
   const std::string_view target = url.substr(end, fragment - end);
@@ -304,8 +356,8 @@ Result<UrlParts> split_url(std::string_view url, Text& host_text) {
 namespace {
 
 // The canonical request of one request, with what header signing adds to it.
-Result<void> canonical_of(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
-                          const SignRequest& request, HeaderSignature& out) {
+Result<void> canonical_of(const Moment& moment, std::string_view access_key_id, const SignRequest& request,
+                          HeaderSignature& out) {
   if (!valid_method(request.method)) return Errc::bad_method;
   if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
   if (!valid_credentials(access_key_id, request.session_token)) return Errc::bad_credentials;
@@ -317,13 +369,13 @@ Result<void> canonical_of(const SigningKey& key, std::string_view access_key_id,
   SmallVector<HeaderView, 48> headers;
   if (auto r = take_headers(request.headers, host.view(), false, headers); !r) return r;
   if (request.add_content_sha256) headers.push_back({"x-amz-content-sha256", request.payload_hash});
-  headers.push_back({"x-amz-date", now.text()});
+  headers.push_back({"x-amz-date", moment.now().text()});
   if (!request.session_token.empty()) headers.push_back({request.token_header, request.session_token});
 
   const RequestView view{request.method, parts.path, parts.query,
                          std::span<const HeaderView>(headers.begin(), headers.size()), request.payload_hash};
   CanonicalOptions options;
-  options.path = signing_path_rule(key.service());
+  options.path = signing_path_rule(moment.key().service());
   options.query.plus = Plus::refuse;
   options.selection = request.selection;
   if (auto r = canonical_request(view, options, out.canonical, out.signed_headers); !r) {
@@ -346,16 +398,18 @@ void write_authorization(const SigningKey& key, std::string_view access_key_id, 
 
 }  // namespace
 
-Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
-                          const SignRequest& request, HeaderSignature& out) {
-  if (auto r = canonical_of(key, access_key_id, now, request, out); !r) return r;
-  string_to_sign(kAlgorithm, now.text(), key.scope(), out.canonical.view(), out.to_sign);
-  key.sign(out.to_sign.view(), out.signature);
-  write_authorization(key, access_key_id, out);
+Result<void> sign_headers(const Moment& moment, std::string_view access_key_id, const SignRequest& request,
+                          HeaderSignature& out) {
+  if (auto r = canonical_of(moment, access_key_id, request, out); !r) return r;
+  std::uint8_t digest[kSha256Size];
+  sha256(as_bytes(out.canonical.view()), digest);
+  moment.string_to_sign(digest, out.to_sign);
+  moment.sign(out.to_sign.view(), out.signature);
+  write_authorization(moment.key(), access_key_id, out);
   return {};
 }
 
-Result<void> sign_headers_batch(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+Result<void> sign_headers_batch(const Moment& moment, std::string_view access_key_id,
                                 std::span<const SignRequest> requests, HeaderSignature* out,
                                 std::size_t& failed) {
   const std::size_t n = std::min(requests.size(), kSignBatch);
@@ -364,19 +418,18 @@ Result<void> sign_headers_batch(const SigningKey& key, std::string_view access_k
   for (failed = 0; failed < n; ++failed) {
     HeaderSignature& one = out[failed];
     one.clear();
-    if (auto r = canonical_of(key, access_key_id, now, requests[failed], one); !r) return r;
+    if (auto r = canonical_of(moment, access_key_id, requests[failed], one); !r) return r;
     spans[failed] = as_bytes(one.canonical.view());
   }
   sha256_many({spans.data(), n}, digests.data());
   for (std::size_t i = 0; i < n; ++i) {
-    append_string_to_sign(kAlgorithm, now.text(), key.scope(), digests.data() + i * kSha256Size,
-                          out[i].to_sign);
+    moment.string_to_sign(digests.data() + i * kSha256Size, out[i].to_sign);
     spans[i] = as_bytes(out[i].to_sign.view());
   }
-  key.hmac().sign_many({spans.data(), n}, digests.data());
+  moment.sign_many({spans.data(), n}, digests.data());
   for (std::size_t i = 0; i < n; ++i) {
     hex_encode({digests.data() + i * kSha256Size, kSha256Size}, out[i].signature);
-    write_authorization(key, access_key_id, out[i]);
+    write_authorization(moment.key(), access_key_id, out[i]);
   }
   return {};
 }

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "s3accel/bytes.h"
-#include "small_vector.h"
+#include "s3accel/small_vector.h"
 
 namespace s3accel {
 

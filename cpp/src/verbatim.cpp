@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "small_vector.h"
+#include "s3accel/small_vector.h"
 
 namespace s3accel {
 

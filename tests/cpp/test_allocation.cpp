@@ -92,15 +92,14 @@ TEST(allocation_counter_counts) {
 }
 
 TEST(allocation_signing_a_request_makes_none) {
-  const SigningKey& k = key();
-  const Timestamp now = Timestamp::from_epoch(1369353600);
+  const Moment moment(key(), Timestamp::from_epoch(1369353600));
   // text.h: 2 KiB hold a PUT with a 1 KiB session token.
   for (const std::string& token : {std::string(), std::string(1024, 't')}) {
     const SignRequest request = usual(kHeaders, token);
     bool ok = false;
     CHECK_EQ(count([&] {
                HeaderSignature out;
-               ok = sign_headers(k, "AKIAIOSFODNN7EXAMPLE", now, request, out).ok();
+               ok = sign_headers(moment, "AKIAIOSFODNN7EXAMPLE", request, out).ok();
              }),
              0u);
     CHECK(ok);
@@ -110,20 +109,19 @@ TEST(allocation_signing_a_request_makes_none) {
   const SignRequest request = usual(kHeaders, token);
   CHECK(count([&] {
           HeaderSignature out;
-          CHECK(sign_headers(k, "AKIAIOSFODNN7EXAMPLE", now, request, out).ok());
+          CHECK(sign_headers(moment, "AKIAIOSFODNN7EXAMPLE", request, out).ok());
         }) <= 2);
 }
 
 TEST(allocation_presigning_makes_none) {
-  const SigningKey& k = key();
+  const Moment moment(key(), Timestamp::from_epoch(1369353600));
   PresignRequest request;
   request.method = "GET";
   request.url = "https://examplebucket.s3.amazonaws.com/photos/2026/a%20b.jpg?versionId=abc";
-  const Timestamp now = Timestamp::from_epoch(1369353600);
   CHECK_EQ(count([&] {
              HeaderSignature stages;
              Text url;
-             CHECK(presign(k, "AKIAIOSFODNN7EXAMPLE", now, request, stages, url).ok());
+             CHECK(presign(moment, "AKIAIOSFODNN7EXAMPLE", request, stages, url).ok());
            }),
            0u);
 }
@@ -137,9 +135,10 @@ TEST(allocation_deriving_a_key_makes_at_most_one) {
 TEST(allocation_checking_a_signature_makes_none) {
   const SigningKey& k = key();
   const Timestamp now = Timestamp::from_epoch(1369353600);
+  const Moment moment(k, now);
   HeaderSignature made;
   SignRequest request = usual(kHeaders, {});
-  CHECK(sign_headers(k, "AKIAIOSFODNN7EXAMPLE", now, request, made).ok());
+  CHECK(sign_headers(moment, "AKIAIOSFODNN7EXAMPLE", request, made).ok());
   const std::string authorization(made.authorization.view());
   std::vector<HeaderView> headers(std::begin(kHeaders), std::end(kHeaders));
   headers.push_back({"host", "examplebucket.s3-accelerate.amazonaws.com"});

@@ -30,7 +30,7 @@ Error sign(std::string_view method, std::string_view url, std::string_view hash 
   request.headers = headers;
   request.payload_hash = hash;
   HeaderSignature out;
-  return sign_headers(key(), "AKID", Timestamp::from_epoch(0), request, out).error();
+  return sign_headers(Moment(key(), Timestamp::from_epoch(0)), "AKID", request, out).error();
 }
 
 Error bad_key_id() {
@@ -39,7 +39,7 @@ Error bad_key_id() {
   request.url = "https://h/k";
   request.payload_hash = "UNSIGNED-PAYLOAD";
   HeaderSignature out;
-  return sign_headers(key(), "AKID\r\nX-Evil: 1", Timestamp::from_epoch(0), request, out).error();
+  return sign_headers(Moment(key(), Timestamp::from_epoch(0)), "AKID\r\nX-Evil: 1", request, out).error();
 }
 
 Error presigned(std::int64_t expires) {
@@ -49,7 +49,7 @@ Error presigned(std::int64_t expires) {
   request.expires = expires;
   HeaderSignature stages;
   Text out;
-  return presign(key(), "AKID", Timestamp::from_epoch(0), request, stages, out).error();
+  return presign(Moment(key(), Timestamp::from_epoch(0)), "AKID", request, stages, out).error();
 }
 
 Error encoder(std::size_t chunk_size, std::string_view trailer, std::string_view seed) {

@@ -43,7 +43,8 @@ struct Signed {
 Signed sign(const SigningKey& key, const SignRequest& request,
             std::string_view timestamp = "20130524T000000Z") {
   HeaderSignature out;
-  const auto r = sign_headers(key, reference::kKeyId, Timestamp::parse(timestamp).value(), request, out);
+  const auto r =
+      sign_headers(Moment(key, Timestamp::parse(timestamp).value()), reference::kKeyId, request, out);
   if (!r) return {r.error(), {}, {}, {}, {}, {}};
   return {{},
           std::string(out.canonical.view()),
@@ -126,8 +127,9 @@ TEST(sigv4_presigning_vectors) {
     request.sign_token = c.token_signed;
     HeaderSignature stages;
     Text url;
-    const auto r = presign(key_of(c.region, c.service, c.timestamp.substr(0, 8)), reference::kKeyId,
-                           Timestamp::parse(c.timestamp).value(), request, stages, url);
+    const auto r = presign(
+        Moment(key_of(c.region, c.service, c.timestamp.substr(0, 8)), Timestamp::parse(c.timestamp).value()),
+        reference::kKeyId, request, stages, url);
     CHECK_SAY(r.ok(), c.id << ": " << errc_name(r.error().code));
     CHECK_EQ(stages.canonical.view(), c.canonical);
     CHECK_EQ(std::string_view(stages.signature, 64), c.signature);
@@ -383,14 +385,14 @@ TEST(sigv4_bad_credentials) {
     request.payload_hash = "UNSIGNED-PAYLOAD";
     request.session_token = token;
     HeaderSignature out;
-    const Errc signing = sign_headers(key, id, now, request, out).error().code;
+    const Errc signing = sign_headers(Moment(key, now), id, request, out).error().code;
     PresignRequest wish;
     wish.method = "GET";
     wish.url = "https://h/k";
     wish.session_token = token;
     HeaderSignature stages;
     Text url;
-    CHECK(presign(key, id, now, wish, stages, url).error().code == signing);
+    CHECK(presign(Moment(key, now), id, wish, stages, url).error().code == signing);
     return signing;
   };
   CHECK(codes("AKID", "") == Errc::ok);
@@ -439,7 +441,8 @@ TEST(sigv4_presign_refusals) {
     request.headers = headers;
     HeaderSignature stages;
     Text out;
-    return presign(key, reference::kKeyId, Timestamp::parse("20130524T000000Z").value(), request, stages, out)
+    return presign(Moment(key, Timestamp::parse("20130524T000000Z").value()), reference::kKeyId, request,
+                   stages, out)
         .error();
   };
   for (std::int64_t expires :
@@ -463,21 +466,58 @@ TEST(sigv4_presign_refusals) {
   CHECK_EQ(error("https://h/k?a=%zz", 60).offset, 14u);
 }
 
+// The state that a moment keeps behind the first block changes no signature, nor does a scope so short that
+// there is no such block.
+TEST(sigv4_moment_signs_as_the_key_does) {
+  for (const auto& [region, service] : {std::pair("us-east-1", "s3"), std::pair("a", "b"),
+                                        std::pair("abc", "s3"), std::pair("ap-southeast-2", "s3-outposts")}) {
+    const SigningKey key = key_of(region, service, "20130524");
+    const Timestamp now = Timestamp::parse("20130524T000000Z").value();
+    const Moment moment(key, now);
+    std::vector<Text> texts(20);
+    std::vector<Bytes> spans;
+    std::vector<std::string> expected;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      Text whole;
+      const std::string canonical(i, 'c');
+      string_to_sign(kAlgorithm, now.text(), key.scope(), canonical, whole);
+      std::uint8_t digest[kSha256Size];
+      sha256(as_bytes(std::string_view(canonical)), digest);
+      moment.string_to_sign(digest, texts[i]);
+      CHECK_EQ(texts[i].view(), whole.view());
+      char by_key[64], by_moment[64];
+      key.sign(whole.view(), by_key);
+      moment.sign(texts[i].view(), by_moment);
+      CHECK_EQ(std::string_view(by_moment, 64), std::string_view(by_key, 64));
+      expected.emplace_back(by_key, 64);
+      spans.push_back(as_bytes(texts[i].view()));
+    }
+    std::vector<std::uint8_t> macs(texts.size() * kSha256Size);
+    moment.sign_many(spans, macs.data());
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      char digits[64];
+      hex_encode({macs.data() + i * kSha256Size, kSha256Size}, digits);
+      CHECK_EQ(std::string_view(digits, 64), expected[i]);
+    }
+  }
+}
+
 TEST(sigv4_presign_batch_equals_single) {
   const SigningKey key = key_of("us-east-1", "s3", "20130524");
   const Timestamp now = Timestamp::parse("20130524T000000Z").value();
+  const Moment moment(key, now);
   PresignRequest request;
   request.method = "GET";
   request.url = "https://b.s3.amazonaws.com/dir/?versionId=v%2F1";
   PresignTemplate shared;
-  CHECK(presign_prepare(key, reference::kKeyId, now, request, shared).ok());
+  CHECK(presign_prepare(moment, reference::kKeyId, request, shared).ok());
   const std::vector<std::string> keys = {"a",   "",      "b c",  "\xc3\xa9/x+y", std::string(1024, 'k'),
                                          "%41", "../up", "a?b#c"};
   for (std::size_t n = 1; n <= keys.size(); ++n) {
     std::vector<std::string_view> views(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(n));
     Text out;
     std::vector<std::size_t> ends(n);
-    presign_batch(key, shared, views, out, ends.data());
+    presign_batch(moment, shared, views, out, ends.data());
     std::size_t from = 0;
     for (std::size_t i = 0; i < n; ++i) {
       Text encoded;
@@ -487,7 +527,7 @@ TEST(sigv4_presign_batch_equals_single) {
       request.url = url;
       HeaderSignature stages;
       Text single;
-      CHECK(presign(key, reference::kKeyId, now, request, stages, single).ok());
+      CHECK(presign(moment, reference::kKeyId, request, stages, single).ok());
       CHECK_EQ(out.view().substr(from, ends[i] - from), single.view());
       from = ends[i];
     }

@@ -81,6 +81,31 @@ class SigningKey {
   std::size_t region_size_ = 0;
 };
 
+// One key at one second. All its strings to sign begin with the same bytes (algorithm, timestamp, scope); the
+// HMAC state behind the first 64 of them is kept, which saves a block of each signature. Wiped when it goes.
+class Moment {
+ public:
+  // `key` must outlive this object.
+  Moment(const SigningKey& key, const Timestamp& now);
+
+  const SigningKey& key() const noexcept { return *key_; }
+  const Timestamp& now() const noexcept { return now_; }
+
+  // The string to sign of a canonical request with this SHA-256.
+  void string_to_sign(const std::uint8_t* digest, Text& out) const;
+  // Both take strings made by string_to_sign. The first writes 64 digits, the second 32 bytes for each
+  // string.
+  void sign(std::string_view to_sign, char out[64]) const noexcept;
+  void sign_many(std::span<Bytes> strings, std::uint8_t* out) const noexcept;
+
+ private:
+  const SigningKey* key_;
+  Timestamp now_;
+  std::string prefix_;
+  HmacSha256Key hmac_;
+  std::size_t hashed_ = 0;  // bytes of prefix_ that hmac_ has hashed: 0 or 64
+};
+
 // Appends algorithm, timestamp, scope and the hex hash of the canonical request.
 void string_to_sign(std::string_view algorithm, std::string_view timestamp, std::string_view scope,
                     std::string_view canonical_request, Text& out);
@@ -117,14 +142,14 @@ struct SignRequest {
 // Errors: bad_method, bad_url, bad_percent_escape, raw_plus_in_query (offset into url), bad_credentials,
 // bad_header_name,
 // bad_header_value, reserved_header (offset = header's index), bad_payload_hash, missing_host.
-Result<void> sign_headers(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
-                          const SignRequest& request, HeaderSignature& out);
+Result<void> sign_headers(const Moment& moment, std::string_view access_key_id, const SignRequest& request,
+                          HeaderSignature& out);
 
 // Up to 16 requests at once: their canonical requests, and then their strings to sign, are hashed side by
 // side. `out` has one entry a request; it is cleared first and can be used again. On an error `failed` is the
 // index of the request at fault and nothing is signed.
 inline constexpr std::size_t kSignBatch = 16;
-Result<void> sign_headers_batch(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+Result<void> sign_headers_batch(const Moment& moment, std::string_view access_key_id,
                                 std::span<const SignRequest> requests, HeaderSignature* out,
                                 std::size_t& failed);
 
@@ -155,27 +180,26 @@ struct PresignRequest {
 // empty). Errors: as sign_headers, and bad_expires. A parameter of the signature that the URL has already is
 // reserved_header with the offset in the URL.
 // Source: S3 API Reference, "sigv4-query-string-auth".
-Result<void> presign(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
-                     const PresignRequest& request, HeaderSignature& stages, Text& out);
+Result<void> presign(const Moment& moment, std::string_view access_key_id, const PresignRequest& request,
+                     HeaderSignature& stages, Text& out);
 
 // What all URLs of one batch share: everything but the path. One key, one date, one set of parameters.
 struct PresignTemplate {
   Text head;                // "https://bucket.host" and the prefix of every path, up to the key
   Text query;               // canonical query, which is also what goes out
   Text tail;                // "\n" + query + "\nhost:...\n\nhost\nUNSIGNED-PAYLOAD"
-  Text to_sign;             // algorithm, date and scope, up to the hash
   std::size_t path_at = 0;  // where the path begins in `head`
   Text method;
 };
 
 // Prepares a template from a request whose URL ends where the keys go ("https://bucket.host/" or
 // "https://host/bucket/"). Errors: as presign.
-Result<void> presign_prepare(const SigningKey& key, std::string_view access_key_id, const Timestamp& now,
+Result<void> presign_prepare(const Moment& moment, std::string_view access_key_id,
                              const PresignRequest& request, PresignTemplate& out);
 
 // Appends the URLs of up to 16 raw keys (UTF-8, encoded here) to `out`, one behind the other; `ends` receives
-// the offset after each. The hashes of the batch run side by side.
-void presign_batch(const SigningKey& key, const PresignTemplate& shared,
+// the offset after each. The hashes of the batch run side by side. `moment` is the one of the template.
+void presign_batch(const Moment& moment, const PresignTemplate& shared,
                    std::span<const std::string_view> keys, Text& out, std::size_t* ends);
 inline constexpr std::size_t kPresignBatch = 16;
 

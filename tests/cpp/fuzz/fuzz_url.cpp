@@ -40,12 +40,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   static const SigningKey key = SigningKey::derive(reference::kSecret, "20260101", "us-east-1", "s3").value();
   const Timestamp now = Timestamp::parse("20260101T120000Z").value();
+  const Moment moment(key, now);
   SignRequest request;
   request.method = "GET";
   request.url = url;
   request.payload_hash = kUnsignedPayload;
   HeaderSignature signature;
-  const auto made = sign_headers(key, reference::kKeyId, now, request, signature);
+  const auto made = sign_headers(moment, reference::kKeyId, request, signature);
   if (!made) {
     REQUIRE(made.error().offset < url.size());
     REQUIRE(made.error().code == Errc::bad_percent_escape || made.error().code == Errc::raw_plus_in_query);
@@ -79,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   wish.url = url;
   HeaderSignature stages;
   Text presigned;
-  if (!presign(key, reference::kKeyId, now, wish, stages, presigned)) return 0;
+  if (!presign(moment, reference::kKeyId, wish, stages, presigned)) return 0;
   Text host_again;
   const auto whole = split_url(presigned.view(), host_again);
   REQUIRE(whole.ok() && host_again.view() == host.view());

@@ -1,4 +1,4 @@
-// The few operations of a vector that signing needs, with the first N elements on the stack. Private to src.
+// The few operations of a vector that signing needs, with the first N elements inside the object.
 #pragma once
 
 #include <cstddef>

@@ -1,0 +1,81 @@
+// What the files of SignerBase share: its state, and the small tools of the C API functions.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "buffers.h"
+#include "s3accel/sigv4.h"
+
+namespace s3accel::bindings {
+
+// What requests are signed with until the key changes. Never changed once made: a request keeps the state it
+// began with.
+struct State {
+  std::shared_ptr<SigningKey> key;
+  std::string access_key_id;
+  py::object token;  // str or None
+  std::string_view token_text;
+  py::object token_header;  // str
+  std::string_view token_header_text;
+  double valid_from = 0;   // epoch seconds: the key's day
+  double valid_until = 0;  // the end of that day, or earlier when credentials must be refreshed
+  Selection selection = Selection::recommended;
+  bool add_content_sha256 = true;
+  bool sign_token = true;  // presigned: the token inside the signature
+};
+
+// The same for one second, with what every request of that second gets.
+struct Second {
+  Second(std::shared_ptr<const State> of, std::int64_t epoch);
+
+  std::shared_ptr<const State> state;
+  std::int64_t epoch;
+  Moment moment;
+  py::dict headers;  // to be copied: all headers to add but the payload hash and Authorization
+};
+
+struct SignerObject {
+  PyObject_HEAD std::shared_ptr<const State>* state;
+  std::shared_ptr<const Second>* second;
+  PyObject* clock;  // callable giving epoch seconds, or nullptr for the system's
+};
+
+// What a request that begins now is signed with; Python's _renew(now) is asked for a key if need be.
+// nullptr with an exception set.
+std::shared_ptr<const Second> second_of(SignerObject* self);
+
+// Positional arguments that may be given as keywords too. The first two are required.
+bool unpack(const char* function, const char* const* words, std::size_t n, PyObject* const* args,
+            Py_ssize_t nargs, PyObject* kwnames, PyObject** out);
+
+// A C++ exception (out of memory, or a Python error in flight) must not leave a C function.
+template <class F>
+PyObject* guarded(F&& f) {
+  try {
+    return f();
+  } catch (py::error_already_set& e) {
+    e.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  }
+  return nullptr;
+}
+
+// A new str of a text that is ASCII by construction: no decoding. nullptr with an exception set.
+inline PyObject* ascii_object(std::string_view text) {
+  PyObject* object = PyUnicode_New(static_cast<Py_ssize_t>(text.size()), 127);
+  if (object != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(object), text.data(), text.size());
+  return object;
+}
+
+// bind_presign.cpp
+PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
+PyObject* signer_presign_many(PyObject* self, PyObject* const* args, Py_ssize_t nargs);
+
+}  // namespace s3accel::bindings
