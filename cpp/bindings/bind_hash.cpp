@@ -199,6 +199,7 @@ void bind_hash(py::module_& m) {
           py::dict d;
           d["name"] = k.name;
           d["what"] = k.what;
+          d["lanes"] = k.lanes;
           d["needs"] = k.needs;
           d["available"] = k.available;
           d["active"] = k.active;
@@ -207,7 +208,9 @@ void bind_hash(py::module_& m) {
         }
         return result;
       },
-      "Every kernel of this build: name, what, needs, available, active, rate in GB/s (0.0: not measured).");
+      "Every kernel of this build: name, what, lanes (messages side by side), needs, available, active, rate "
+      "in "
+      "GB/s (0.0: not measured).");
 }
 
 }  // namespace s3accel::bindings

@@ -57,7 +57,7 @@ struct Presigning {
 PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   static constexpr const char* kWords[] = {"method", "url", "expires", "headers", "payload"};
   PyObject* given[5];
-  if (!unpack("presign", kWords, 5, args, nargs, kwnames, given)) return nullptr;
+  if (!unpack("presign", kWords, 5, 2, args, nargs, kwnames, given)) return nullptr;
   return guarded([&]() -> PyObject* {
     Presigning p;
     if (!p.prepare(reinterpret_cast<SignerObject*>(self), given[0], given[1], given[2], given[3], given[4])) {

@@ -108,33 +108,6 @@ std::shared_ptr<const Second> second_of(SignerObject* self) {
   return made;
 }
 
-bool unpack(const char* function, const char* const* words, std::size_t n, PyObject* const* args,
-            Py_ssize_t nargs, PyObject* kwnames, PyObject** out) {
-  if (nargs > static_cast<Py_ssize_t>(n)) {
-    PyErr_Format(PyExc_TypeError, "%s() takes at most %zu arguments", function, n);
-    return false;
-  }
-  for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<Py_ssize_t>(i) < nargs ? args[i] : nullptr;
-  const Py_ssize_t keywords = kwnames == nullptr ? 0 : PyTuple_GET_SIZE(kwnames);
-  for (Py_ssize_t k = 0; k < keywords; ++k) {
-    PyObject* word = PyTuple_GET_ITEM(kwnames, k);
-    std::size_t at = n;
-    for (std::size_t i = 0; i < n; ++i) {
-      if (PyUnicode_CompareWithASCIIString(word, words[i]) == 0) at = i;
-    }
-    if (at == n || out[at] != nullptr) {
-      PyErr_Format(PyExc_TypeError, "%s() got an unexpected or repeated argument %R", function, word);
-      return false;
-    }
-    out[at] = args[nargs + k];
-  }
-  if (out[0] == nullptr || out[1] == nullptr) {
-    PyErr_Format(PyExc_TypeError, "%s() needs %s and %s", function, words[0], words[1]);
-    return false;
-  }
-  return true;
-}
-
 namespace {
 
 constexpr const char* kSignWords[] = {"method", "url", "headers", "payload"};
@@ -224,13 +197,13 @@ PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed
 
 PyObject* signer_sign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   PyObject* unpacked[4];
-  if (!unpack("sign", kSignWords, 4, args, nargs, kwnames, unpacked)) return nullptr;
+  if (!unpack("sign", kSignWords, 4, 2, args, nargs, kwnames, unpacked)) return nullptr;
   return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, false); });
 }
 
 PyObject* signer_sign_detailed(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
   PyObject* unpacked[4];
-  if (!unpack("_sign_detailed", kSignWords, 4, args, nargs, kwnames, unpacked)) return nullptr;
+  if (!unpack("_sign_detailed", kSignWords, 4, 2, args, nargs, kwnames, unpacked)) return nullptr;
   return guarded([&] { return sign_common(reinterpret_cast<SignerObject*>(self), unpacked, true); });
 }
 
@@ -392,11 +365,6 @@ int signer_traverse(PyObject* self, visitproc visit, void* arg) {
 int signer_clear(PyObject* self) {
   Py_CLEAR(reinterpret_cast<SignerObject*>(self)->clock);
   return 0;
-}
-
-template <class F>
-PyCFunction as_function(F f) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
 }
 
 PyMethodDef methods[] = {

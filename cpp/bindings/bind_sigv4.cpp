@@ -7,6 +7,7 @@
 
 #include "bindings.h"
 #include "buffers.h"
+#include "c_api.h"
 #include "headers.h"
 #include "s3accel/sigv4.h"
 
@@ -87,6 +88,22 @@ std::shared_ptr<SigningKey> checked(Result<SigningKey> key) {
   return std::make_shared<SigningKey>(std::move(key.value()));
 }
 
+// SigningKey.derive(secret, date, region, service). A pybind11 call with keywords takes a fifth of it.
+PyObject* key_derive(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  static constexpr const char* kWords[] = {"secret", "date", "region", "service"};
+  PyObject* given[4];
+  if (!unpack("derive", kWords, 4, 4, args, nargs, kwnames, given)) return nullptr;
+  return guarded([&] {
+    std::string_view texts[4];
+    for (int i = 0; i < 4; ++i) texts[i] = text_of(py::handle(given[i]));
+    return py::cast(checked(SigningKey::derive(texts[0], texts[1], texts[2], texts[3]))).release().ptr();
+  });
+}
+
+PyMethodDef derive_method = {"derive", as_function(&key_derive), METH_FASTCALL | METH_KEYWORDS,
+                             "derive(secret, date, region, service)\n--\n\n"
+                             "The key of a secret access key for one day (YYYYMMDD), region and service."};
+
 }  // namespace
 
 void bind_sigv4(py::module_& m) {
@@ -120,16 +137,13 @@ void bind_sigv4(py::module_& m) {
       },
       py::arg("timestamp"), py::pos_only(), "Seconds since 1970 of a timestamp.");
 
-  py::class_<SigningKey, std::shared_ptr<SigningKey>>(
+  py::class_<SigningKey, std::shared_ptr<SigningKey>> key_class(
       m, "SigningKey",
-      "A key that signs for one day, one region and one service, in memory that is wiped when it goes.")
-      .def_static(
-          "derive",
-          [](py::handle secret, py::handle date, py::handle region, py::handle service) {
-            return checked(
-                SigningKey::derive(text_of(secret), text_of(date), text_of(region), text_of(service)));
-          },
-          py::arg("secret"), py::arg("date"), py::arg("region"), py::arg("service"))
+      "A key that signs for one day, one region and one service, in memory that is wiped when it goes.");
+  PyObject* derive = PyCFunction_New(&derive_method, nullptr);
+  if (derive == nullptr) throw py::error_already_set();
+  key_class.attr("derive") = py::staticmethod(py::reinterpret_steal<py::object>(derive));
+  key_class
       .def_static(
           "restore",
           [](py::handle key, py::handle date, py::handle region, py::handle service) {

@@ -12,6 +12,7 @@ void bind_hash(pybind11::module_& m);
 void bind_sigv4(pybind11::module_& m);
 void bind_signer(pybind11::module_& m);
 void bind_chunked(pybind11::module_& m);
+void bind_verifier(pybind11::module_& m);
 void bind_verify(pybind11::module_& m);
 void bind_botocore(pybind11::module_& m);
 

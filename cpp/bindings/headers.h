@@ -30,7 +30,9 @@ class HeaderList {
       return true;
     }
     py::object pairs = py::reinterpret_borrow<py::object>(object);
-    if (PyMapping_Check(object) && PyObject_HasAttrString(object, "items")) {
+    // Lists and tuples pass for mappings, and asking them for `items` would cost an exception.
+    if (!PyList_Check(object) && !PyTuple_Check(object) && PyMapping_Check(object) &&
+        PyObject_HasAttrString(object, "items")) {
       pairs = py::reinterpret_steal<py::object>(PyMapping_Items(object));
       if (!pairs) return false;
     }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "buffers.h"
+#include "c_api.h"
 #include "s3accel/sigv4.h"
 
 namespace s3accel::bindings {
@@ -47,32 +48,6 @@ struct SignerObject {
 // What a request that begins now is signed with; Python's _renew(now) is asked for a key if need be.
 // nullptr with an exception set.
 std::shared_ptr<const Second> second_of(SignerObject* self);
-
-// Positional arguments that may be given as keywords too. The first two are required.
-bool unpack(const char* function, const char* const* words, std::size_t n, PyObject* const* args,
-            Py_ssize_t nargs, PyObject* kwnames, PyObject** out);
-
-// A C++ exception (out of memory, or a Python error in flight) must not leave a C function.
-template <class F>
-PyObject* guarded(F&& f) {
-  try {
-    return f();
-  } catch (py::error_already_set& e) {
-    e.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& e) {
-    PyErr_SetString(PyExc_RuntimeError, e.what());
-  }
-  return nullptr;
-}
-
-// A new str of a text that is ASCII by construction: no decoding. nullptr with an exception set.
-inline PyObject* ascii_object(std::string_view text) {
-  PyObject* object = PyUnicode_New(static_cast<Py_ssize_t>(text.size()), 127);
-  if (object != nullptr) std::memcpy(PyUnicode_1BYTE_DATA(object), text.data(), text.size());
-  return object;
-}
 
 // bind_presign.cpp
 PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);

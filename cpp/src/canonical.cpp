@@ -148,15 +148,19 @@ bool recommended_signed(std::string_view lower) noexcept {
          lower == "content-md5" || lower == "range";
 }
 
-Result<void> canonical_request(const RequestView& request, const CanonicalOptions& options, Text& out,
-                               Text& signed_headers) {
+Result<void> canonical_start(const RequestView& request, const CanonicalOptions& options, Text& out) {
   out.append(request.method);
   out.push('\n');
   if (auto r = canonical_path(request.path, options.path, options.query.escapes, out); !r) return r;
   out.push('\n');
   if (auto r = canonical_query(request.query, options.query, out); !r) return r;
   out.push('\n');
+  return {};
+}
 
+Result<void> canonical_request(const RequestView& request, const CanonicalOptions& options, Text& out,
+                               Text& signed_headers) {
+  if (auto r = canonical_start(request, options, out); !r) return r;
   Text names;
   SmallVector<Item, 48> items;
   for (std::size_t i = 0; i < request.headers.size(); ++i) {

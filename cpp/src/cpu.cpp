@@ -21,14 +21,14 @@ std::vector<KernelInfo> kernels() {
   const auto sha256 = kernel::sha256_kernels();
   for (std::size_t i = 0; i < sha256.size(); ++i) {
     const kernel::Sha256Kernel& k = *sha256[i];
-    list.push_back({k.name, k.lanes == 1 ? "sha256" : "sha256-many", k.needs, kernel::runs_here(k.features),
-                    active(plan, &k), kernel::sha256_rate(i)});
+    list.push_back({k.name, k.lanes == 1 ? "sha256" : "sha256-many", k.lanes, k.needs,
+                    kernel::runs_here(k.features), active(plan, &k), kernel::sha256_rate(i)});
   }
   const auto crc = kernel::crc_kernels();
   for (std::size_t i = 0; i < crc.size(); ++i) {
     const kernel::CrcKernel& k = *crc[i];
     list.push_back(
-        {k.name, "crc", k.needs, kernel::runs_here(k.features), plan.crc == &k, kernel::crc_rate(i)});
+        {k.name, "crc", 1, k.needs, kernel::runs_here(k.features), plan.crc == &k, kernel::crc_rate(i)});
   }
   return list;
 }

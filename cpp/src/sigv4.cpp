@@ -277,6 +277,26 @@ void Moment::sign_many(std::span<Bytes> strings, std::uint8_t* out) const noexce
   hmac_.sign_many(strings, out);
 }
 
+namespace {
+
+// Path and query of a URL whose authority has been read.
+Result<UrlParts> split_target(std::string_view url, UrlParts parts) {
+  const std::size_t begin = parts.path_offset;
+  const std::size_t fragment = std::min(url.find('#', begin), url.size());
+  const std::string_view target = url.substr(begin, fragment - begin);
+  const std::size_t question = std::min(target.find('?'), target.size());
+  parts.path = target.substr(0, question);
+  // A path is signed as it stands, so nothing later would notice an escape that no server can decode.
+  for (std::size_t i = parts.path.find('%'); i != parts.path.npos; i = parts.path.find('%', i + 1)) {
+    if (i + 2 >= parts.path.size() || hex_digit(parts.path[i + 1]) < 0 || hex_digit(parts.path[i + 2]) < 0) {
+      return {Errc::bad_percent_escape, begin + i};
+    }
+  }
+  parts.query = question < target.size() ? target.substr(question + 1) : std::string_view();
+  parts.query_offset = begin + question + 1;
+  return parts;
+}
+
 // What a byte is in the authority of a URL: an ordinary one, one that ends it, or one that has a meaning.
 enum : char { kPlain = 0, kColon = 1, kMarks = 2, kEnds = 4 };
 constexpr std::array<char, 256> make_authority() {
@@ -287,6 +307,8 @@ constexpr std::array<char, 256> make_authority() {
   return table;
 }
 constexpr std::array<char, 256> kAuthority = make_authority();
+
+}  // namespace
 
 Result<UrlParts> split_url(std::string_view url, Text& host_text) {
   // Space, controls and non-ASCII bytes cannot stand in a request target; whatever layer encoded them after
@@ -337,27 +359,74 @@ Result<UrlParts> split_url(std::string_view url, Text& host_text) {
       host_text.append(port);
     }
   }
-  const std::size_t fragment = std::min(url.find('#', end), url.size());
-  const std::string_view target = url.substr(end, fragment - end);
-  const std::size_t question = std::min(target.find('?'), target.size());
-  parts.path = target.substr(0, question);
   parts.path_offset = end;
-  // A path is signed as it stands, so nothing later would notice an escape that no server can decode.
-  for (std::size_t i = parts.path.find('%'); i != parts.path.npos; i = parts.path.find('%', i + 1)) {
-    if (i + 2 >= parts.path.size() || hex_digit(parts.path[i + 1]) < 0 || hex_digit(parts.path[i + 2]) < 0) {
-      return {Errc::bad_percent_escape, end + i};
-    }
-  }
-  if (question < target.size()) parts.query = target.substr(question + 1);
-  parts.query_offset = end + question + 1;
-  return parts;
+  return split_target(url, parts);
 }
 
 namespace {
 
+CanonicalOptions options_of(const Moment& moment, const SignRequest& request) noexcept {
+  CanonicalOptions options;
+  options.path = signing_path_rule(moment.key().service());
+  options.query.plus = Plus::refuse;
+  options.selection = request.selection;
+  return options;
+}
+
+// The request of a batch that was signed last: nearly always the next one differs in path and query only, and
+// everything behind them is copied. Views into what the caller keeps.
+struct Last {
+  const SignRequest* request = nullptr;
+  UrlParts parts;
+  std::string_view headers;  // of its canonical request: all behind the query's line
+  std::string_view signed_headers;
+
+  // By address: equal texts at different places are only a missed chance.
+  static bool same(std::string_view a, std::string_view b) noexcept {
+    return a.data() == b.data() && a.size() == b.size();
+  }
+
+  bool fits(const SignRequest& next) const noexcept {
+    if (request == nullptr) return false;
+    const SignRequest& last = *request;
+    const std::string_view base = last.url.substr(0, parts.path_offset);
+    return next.url.substr(0, base.size()) == base &&
+           (next.url.size() == base.size() ||
+            kAuthority[static_cast<unsigned char>(next.url[base.size()])] == kEnds) &&
+           same(next.payload_hash, last.payload_hash) && same(next.session_token, last.session_token) &&
+           same(next.token_header, last.token_header) && next.selection == last.selection &&
+           next.add_content_sha256 == last.add_content_sha256 &&
+           std::equal(next.headers.begin(), next.headers.end(), last.headers.begin(), last.headers.end(),
+                      [](const HeaderView& a, const HeaderView& b) {
+                        return same(a.name, b.name) && same(a.value, b.value);
+                      });
+  }
+};
+
+// canonical_of for a request that fits the last one.
+Result<void> canonical_like(const Moment& moment, const SignRequest& request, Last& last,
+                            HeaderSignature& out) {
+  if (!valid_method(request.method)) return Errc::bad_method;
+  if (const std::size_t from = last.parts.path_offset; !all_visible(request.url.substr(from))) {
+    Text ignored;
+    return split_url(request.url, ignored).error();
+  }
+  auto url = split_target(request.url, last.parts);
+  if (!url) return url.error();
+  const UrlParts& parts = url.value();
+  const RequestView view{request.method, parts.path, parts.query, {}, {}};
+  if (auto r = canonical_start(view, options_of(moment, request), out.canonical); !r) {
+    return in_url(r.error(), parts.query_offset);
+  }
+  out.canonical.append(last.headers);
+  out.signed_headers.append(last.signed_headers);
+  return {};
+}
+
 // The canonical request of one request, with what header signing adds to it.
 Result<void> canonical_of(const Moment& moment, std::string_view access_key_id, const SignRequest& request,
-                          HeaderSignature& out) {
+                          HeaderSignature& out, Last* last = nullptr) {
+  if (last != nullptr && last->fits(request)) return canonical_like(moment, request, *last, out);
   if (!valid_method(request.method)) return Errc::bad_method;
   if (!valid_payload_hash(request.payload_hash)) return Errc::bad_payload_hash;
   if (!valid_credentials(access_key_id, request.session_token)) return Errc::bad_credentials;
@@ -374,12 +443,14 @@ Result<void> canonical_of(const Moment& moment, std::string_view access_key_id, 
 
   const RequestView view{request.method, parts.path, parts.query,
                          std::span<const HeaderView>(headers.begin(), headers.size()), request.payload_hash};
-  CanonicalOptions options;
-  options.path = signing_path_rule(moment.key().service());
-  options.query.plus = Plus::refuse;
-  options.selection = request.selection;
-  if (auto r = canonical_request(view, options, out.canonical, out.signed_headers); !r) {
+  if (auto r = canonical_request(view, options_of(moment, request), out.canonical, out.signed_headers); !r) {
     return in_url(r.error(), parts.query_offset);
+  }
+  if (last != nullptr) {
+    // Method, path and query have no line breaks, so the headers begin behind the third.
+    std::size_t at = 0;
+    for (int line = 0; line < 3; ++line) at = out.canonical.view().find('\n', at) + 1;
+    *last = {&request, parts, out.canonical.view().substr(at), out.signed_headers.view()};
   }
   return {};
 }
@@ -415,10 +486,11 @@ Result<void> sign_headers_batch(const Moment& moment, std::string_view access_ke
   const std::size_t n = std::min(requests.size(), kSignBatch);
   std::array<Bytes, kSignBatch> spans;
   std::array<std::uint8_t, kSignBatch * kSha256Size> digests;
+  Last last;
   for (failed = 0; failed < n; ++failed) {
     HeaderSignature& one = out[failed];
     one.clear();
-    if (auto r = canonical_of(moment, access_key_id, requests[failed], one); !r) return r;
+    if (auto r = canonical_of(moment, access_key_id, requests[failed], one, &last); !r) return r;
     spans[failed] = as_bytes(one.canonical.view());
   }
   sha256_many({spans.data(), n}, digests.data());

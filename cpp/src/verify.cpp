@@ -89,7 +89,7 @@ std::string decode(std::string_view in) {
 // The value of a query parameter, the first one; how often the parameter is there.
 std::size_t query_value(std::string_view query, std::string_view name, std::string& out) {
   std::size_t found = 0;
-  for (std::size_t i = 0; i <= query.size();) {
+  for (std::size_t i = 0; i < query.size();) {
     const std::size_t end = std::min(query.find('&', i), query.size());
     const std::string_view segment = query.substr(i, end - i);
     const std::size_t eq = std::min(segment.find('='), segment.size());

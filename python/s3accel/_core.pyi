@@ -16,6 +16,7 @@ _Headers = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 class _Kernel(TypedDict):
     name: str
     what: str
+    lanes: int
     needs: str
     available: bool
     active: bool
@@ -210,14 +211,14 @@ class Verified(_Claims):
 
 @final
 class VerifierBase:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         lookup: Callable[[str], Any],
         region: str | None,
         service: str,
         max_skew: float,
         max_keys: int,
-    ) -> None: ...
+    ) -> Self: ...
     def verify(
         self, method: _Text, target: _Text, headers: _Headers, now: float, body_hash: _Text | None, /
     ) -> Verified: ...

@@ -166,3 +166,34 @@ def test_threads_share_a_signer() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_neighbours_that_differ_in_one_thing() -> None:
+    """What a request shares with the one before it is not computed again; the rest must not be shared."""
+    made = signer(TOKEN)
+    headers = {"x-amz-acl": "private", "Content-Type": "text/plain"}
+    urls = [
+        *(BASE, f"{BASE}/", f"{BASE}/a", f"{BASE}/a?x=1", f"{BASE}?x=1", f"{BASE}#f", f"{BASE}/a%20b#f"),
+        *(f"{BASE}.evil/a", f"{BASE}:444/a", f"{BASE}:443/a", f"https://user@{HOST}/a", f"http://{HOST}/a"),
+    ]
+    batch: list[tuple[Any, ...]] = [("GET", url) for url in urls]
+    batch += [
+        ("PUT", f"{BASE}/a", headers, "UNSIGNED-PAYLOAD"),
+        ("PUT", f"{BASE}/b", headers, "UNSIGNED-PAYLOAD"),
+    ]
+    batch += [("PUT", f"{BASE}/a", dict(headers), b"1"), ("PUT", f"{BASE}/a", headers, b"2")]
+    batch += [("PUT", f"{BASE}/a", {**headers, "x-amz-acl": "public-read"}, b"2"), ("DELETE", f"{BASE}/a")]
+    pairs = [(one, other) for one in batch for other in batch]
+    for one, other in pairs:
+        assert made.sign_many([one, other]) == [made.sign(*one), made.sign(*other)], (one, other)
+
+
+@pytest.mark.parametrize("url", ["/a b", "/a%zz", "/a?b+c", "/\u00fc", "/a\n", "/%"])
+def test_a_bad_neighbour_is_refused_as_alone(url: str) -> None:
+    made = signer()
+    with pytest.raises(SigningError) as alone:
+        made.sign("GET", BASE + url)
+    with pytest.raises(SigningError) as batch:
+        made.sign_many([("GET", f"{BASE}/ok"), ("GET", BASE + url)])
+    assert str(batch.value) == str(alone.value)
+    assert batch.value.offset == alone.value.offset

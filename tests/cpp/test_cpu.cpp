@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "kernels/registry.h"
 #include "minitest.h"
@@ -14,6 +15,11 @@ TEST(cpu_lists_every_kernel_once_and_marks_active_ones) {
   for (const KernelInfo& k : kernels()) {
     CHECK(k.name[0] != 0);
     if (k.active) CHECK_SAY(k.available, k.name);
+    if (std::string(k.what) == "sha256-many") {
+      CHECK_SAY(k.lanes > 1 && k.lanes <= kernel::kMaxLanes, k.name);
+    } else {
+      CHECK_EQ(k.lanes, 1u);
+    }
     if (k.active && std::string(k.what) == "sha256") ++one;
     if (k.active && std::string(k.what) == "crc") ++crc;
     if (!k.available) {
@@ -94,6 +100,57 @@ TEST(cpu_plans_cover_every_count_of_messages) {
     }
   }
 }
+
+#if defined(__x86_64__) && !defined(_WIN32)
+// The plan for times as the tables predict them, but for one kernel that takes `factor` times as long.
+static kernel::Plan plan_with(const char* name, double factor, double unit = 0.28e-9) {
+  std::vector<double> times;
+  for (const kernel::Sha256Kernel* k : kernel::sha256_kernels()) {
+    const bool slow = std::strcmp(k->name, name) == 0;
+    times.push_back(unit * k->step_cycles * (slow ? factor : 1));
+  }
+  kernel::Plan plan{};
+  kernel::plan_of_times(times, plan);
+  return plan;
+}
+
+TEST(cpu_noise_in_the_timing_does_not_change_the_choice) {
+  const kernel::Plan quiet = plan_with("", 1);
+  CHECK_EQ(std::string(quiet.bulk.kernel->name), "hybrid");
+  CHECK_EQ(std::string(quiet.one->name), "shani");
+  for (const kernel::Sha256Kernel* k : kernel::sha256_kernels()) {
+    for (const double factor : {1.1, 1.24}) {
+      const kernel::Plan noisy = plan_with(k->name, factor);
+      CHECK_SAY(noisy.one == quiet.one && noisy.pair == quiet.pair, k->name);
+      CHECK_SAY(noisy.bulk.kernel == quiet.bulk.kernel, k->name);
+      for (unsigned n = 1; n <= kernel::kMaxLanes; ++n) {
+        CHECK_SAY(noisy.groups[n].kernel == quiet.groups[n].kernel, k->name);
+        CHECK_EQ(noisy.groups[n].take, quiet.groups[n].take);
+      }
+    }
+  }
+}
+
+TEST(cpu_a_clear_difference_changes_the_choice) {
+  CHECK_EQ(std::string(plan_with("hybrid", 2).bulk.kernel->name).rfind("shani-x", 0), 0u);
+  CHECK_EQ(std::string(plan_with("avx512-x16", 0.5).bulk.kernel->name), "avx512-x16");
+  CHECK(plan_with("shani-x2", 2.1).pair == nullptr);
+  // Whatever the unit of the times.
+  CHECK_EQ(std::string(plan_with("hybrid", 2, 1).bulk.kernel->name).rfind("shani-x", 0), 0u);
+}
+
+TEST(cpu_kernels_that_were_not_timed_are_not_chosen) {
+  std::vector<double> times;
+  for (const kernel::Sha256Kernel* k : kernel::sha256_kernels()) {
+    times.push_back(std::strcmp(k->name, "portable") == 0 ? 1 : 0);
+  }
+  kernel::Plan plan{};
+  kernel::plan_of_times(times, plan);
+  CHECK_EQ(std::string(plan.one->name), "portable");
+  CHECK_EQ(std::string(plan.bulk.kernel->name), "portable");
+  CHECK(plan.pair == nullptr);
+}
+#endif
 
 TEST(cpu_selection_error_matches_the_environment) {
   const char* forced = std::getenv("S3ACCEL_KERNEL");

@@ -47,6 +47,9 @@ bool never_signed(std::string_view lower) noexcept;
 // True for what Selection::recommended takes. `lower` is in lower case.
 bool recommended_signed(std::string_view lower) noexcept;
 
+// Appends its first three lines: method, path and query. Errors: those of canonical_path and canonical_query.
+Result<void> canonical_start(const RequestView& request, const CanonicalOptions& options, Text& out);
+
 // Appends the canonical request to `out` and the signed names, sorted and joined by ';', to `signed_headers`.
 // Errors: those of canonical_path and canonical_query (offset into path or query), bad_header_name (offset is
 // the header's index), signed_header_missing (offset into `listed`; the texts are complete all the same, so

@@ -8,6 +8,7 @@ namespace s3accel {
 struct KernelInfo {
   const char* name;   // "shani", "hybrid", "vpclmul", ...: also what S3ACCEL_KERNEL accepts
   const char* what;   // "sha256" (one message), "sha256-many" (several at once), "crc"
+  unsigned lanes;     // messages it hashes side by side; 1 for a checksum
   const char* needs;  // instruction sets for people to read, for example "sha, sse4.1"; "" if none
   bool available;     // this CPU (and its operating system) can run it
   bool active;        // it is used for at least one job of its kind

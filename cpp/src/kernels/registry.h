@@ -44,6 +44,10 @@ inline bool runs_here(std::uint32_t features) noexcept {
   return (features & ~cpu_features()) == 0;
 }
 
+// The plan's SHA-256 part for measured times of the kernels, in the order of sha256_kernels(): each the time
+// of the same number of steps, in any unit; 0: does not run here or was not measured. At least one is not 0.
+void plan_of_times(std::span<const double> times, Plan& plan) noexcept;
+
 // The plan that S3ACCEL_KERNEL=name would give (nullptr or "": what CPUID and the tables' step_cycles give),
 // without timing. On failure returns false and writes a sentence to `error`. For the registry and for tests.
 bool make_plan(const char* name, Plan& plan, char* error, std::size_t error_size) noexcept;
