@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("botocore")
 
 import botocore.auth
+import botocore.awsrequest
 import botocore.client
 import botocore.exceptions
 import botocore.httpchecksum
@@ -53,6 +54,7 @@ def everything() -> tuple[Any, ...]:
         list(botocore.httpchecksum._SUPPORTED_CHECKSUM_ALGORITHMS),
         dict(vars(botocore.httpchecksum)),
         botocore.signers.generate_presigned_url,
+        botocore.awsrequest.AWSConnection.request,
         botocore.exceptions.ClientError.__init__,
         [cls.__dict__.get("generate_presigned_url") for cls in botocore.client.BaseClient.__subclasses__()],
     )

@@ -6,8 +6,11 @@ from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from ..errors import ConfigError
 from ._botocore_names import replacement_for
+from ._botocore_notes import annotate
 
 __all__ = ["Attachment", "attach"]
 
@@ -63,6 +66,7 @@ def _client(client: Any, signed_chunks: bool, attachment: Attachment) -> None:
 
     for name in ("get_auth_instance", "get_auth"):
         _set(signer, name, get_auth_instance, attachment)
+    _set(client, "_make_api_call", _explaining(client), attachment)
     if signed_chunks:
         service = client.meta.service_model.service_id.hyphenize()
 
@@ -71,6 +75,37 @@ def _client(client: Any, signed_chunks: bool, attachment: Attachment) -> None:
 
         client.meta.events.register_first(f"before-call.{service}", mark)
         attachment._undo.append(lambda: client.meta.events.unregister(f"before-call.{service}", mark))
+
+
+def _explaining(client: Any) -> Any:
+    """The client's calls, whose exceptions are explained.
+
+    The method is looked up at each call: tests and tracers replace it in the class.
+    """
+    own = client.__dict__.get("_make_api_call")
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return own(*args, **kwargs) if own is not None else type(client)._make_api_call(client, *args, **kwargs)
+
+    if iscoroutinefunction(client._make_api_call):
+
+        async def make_api_call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await call(*args, **kwargs)
+            except ClientError as error:
+                annotate(error)
+                raise
+
+    else:
+
+        def make_api_call(*args: Any, **kwargs: Any) -> Any:  # type: ignore[misc]
+            try:
+                return call(*args, **kwargs)
+            except ClientError as error:
+                annotate(error)
+                raise
+
+    return make_api_call
 
 
 def _ours(auth: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -161,8 +161,7 @@ class _Header(_Native):
         if done is not None:
             if debug:
                 log_stages(done)
-            if settings.explain:
-                remember(request)
+            remember(request)
         return done
 
 

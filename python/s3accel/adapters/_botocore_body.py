@@ -73,6 +73,7 @@ class Sha256(_http.BaseChecksum):  # type: ignore[misc]
 CHECKSUMS: dict[str, type] = {"crc32": Crc32, "crc32c": Crc32c, "crc64nvme": Crc64Nvme, "sha256": Sha256}
 
 
+STEP = 131_072  #: bytes that are checksummed at a time: as many as urllib3 sends at a time
 ALL = 1 << 62  #: more than any body has: what read() without a size asks for
 
 
@@ -92,6 +93,13 @@ class Pieces:
 
     def take(self, size: int) -> bytes:
         """Up to `size` bytes."""
+        out = self.cut(size)
+        if len(out) == 1 and type(out[0]) is bytes:
+            return out[0]
+        return b"".join(out)
+
+    def cut(self, size: int) -> list[Any]:
+        """Up to `size` bytes, in pieces."""
         out = []
         missing = size
         pieces = self._pieces
@@ -108,9 +116,7 @@ class Pieces:
             out.append(piece)
             missing -= n
         self.size -= size - missing
-        if len(out) == 1 and type(out[0]) is bytes:
-            return out[0]
-        return b"".join(out)
+        return out
 
 
 class _Framing:
@@ -169,12 +175,39 @@ class _Framing:
 class ChunkedBody(_Framing, Wrapper):  # type: ignore[misc]
     """`AwsChunkedWrapper` with the same bytes and the same words."""
 
+    def _reset(self) -> None:
+        super()._reset()
+        self._rest = memoryview(b"")
+
     def read(self, size: int | None = None) -> bytes:
-        pending = self._pending
         wanted = size if size is not None and size > 0 else ALL
-        while not self._complete and pending.size < wanted:
-            self._add_frame(self._raw_chunk())
-        return pending.take(wanted)
+        self._prepare(wanted)
+        return self._pending.take(wanted)
+
+    def s3accel_pieces(self, size: int) -> list[Any]:
+        """What `read` would give, not joined."""
+        self._prepare(size)
+        return self._pending.cut(size)
+
+    def _prepare(self, wanted: int) -> None:
+        """Queues `wanted` bytes or all there are. A chunk's checksum is computed in steps, each just before its
+        bytes are read again to be sent, so that they are in the cache then."""
+        pending = self._pending
+        while pending.size < wanted:
+            if len(self._rest):
+                part, self._rest = self._rest[:STEP], self._rest[STEP:]
+                if self._checksum:
+                    self._checksum.update(part)
+                pending.add(part)
+                if not len(self._rest):
+                    pending.add(b"\r\n")
+            elif self._complete:
+                return
+            elif len(chunk := self._raw_chunk()):
+                pending.add(b"%x\r\n" % len(chunk))
+                self._rest = memoryview(chunk)
+            else:
+                self._add_frame(chunk)
 
     def _raw_chunk(self) -> Any:
         return self._view() if type(self._raw) is io.BytesIO else self._raw.read(self._chunk_size)

@@ -42,7 +42,8 @@ def annotate(error: Any) -> None:
     """Adds the explanation to a ClientError that says SignatureDoesNotMatch. Never raises."""
     try:
         response = error.response
-        if response.get("Error", {}).get("Code") != "SignatureDoesNotMatch":
+        noted = any(note.startswith("s3accel: ") for note in getattr(error, "__notes__", ()))
+        if noted or response.get("Error", {}).get("Code") != "SignatureDoesNotMatch":
             return
         last = _last.get()
         signed = last() if last is not None else None

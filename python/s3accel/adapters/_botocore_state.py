@@ -18,12 +18,11 @@ core = _core.BotocoreSigner(os.urandom(32))
 class Settings:
     """How the process signs. Plain attributes, because every request reads them."""
 
-    __slots__ = ("check", "explain", "generation", "on_difference", "signed_chunks")
+    __slots__ = ("check", "generation", "on_difference", "signed_chunks")
 
     def __init__(self) -> None:
         self.check = 0.0
         self.signed_chunks = False
-        self.explain = False
         self.generation = 0  # grows with every install and uninstall: what was cached before is void
         self.on_difference: Any = None  # called once when a check found a difference
 

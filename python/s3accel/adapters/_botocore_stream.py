@@ -157,12 +157,19 @@ class SignedBody(Wrapper):  # type: ignore[misc]
         self._raw.seek(self._start)
 
     def read(self, size: int | None = None) -> bytes:
-        pending = self._pending
         wanted = size if size is not None and size > 0 else ALL
-        while not self._complete and pending.size < wanted:
+        self._prepare(wanted)
+        return self._pending.take(wanted)
+
+    def s3accel_pieces(self, size: int) -> list[Any]:
+        """What `read` would give, not joined."""
+        self._prepare(size)
+        return self._pending.cut(size)
+
+    def _prepare(self, wanted: int) -> None:
+        while not self._complete and self._pending.size < wanted:
             want = self._want()
             self._add_group(self._view(want) if type(self._raw) is io.BytesIO else self._gather(want))
-        return pending.take(wanted)
 
     def __iter__(self) -> Iterator[bytes]:
         while piece := self.read(GROUP * DEFAULT_CHUNK_SIZE):

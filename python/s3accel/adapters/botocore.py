@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 try:
     import botocore.auth as _auth
+    import botocore.awsrequest
     import botocore.exceptions
     import botocore.httpchecksum as _http
 except ImportError as error:
@@ -30,6 +31,7 @@ from ._botocore_attach import attach as _attach
 from ._botocore_body import CHECKSUMS, ChunkedBody
 from ._botocore_names import replacements
 from ._botocore_notes import annotate
+from ._botocore_send import sending
 from ._botocore_state import core, counts, settings
 from ._botocore_stream import header_checksum
 
@@ -184,7 +186,6 @@ def _apply() -> None:
     elif last is None and _undo:
         while _undo:
             _undo.pop()()
-        settings.explain = False
         core.clear(presign.random_key())
 
 
@@ -204,11 +205,12 @@ def _put_in() -> None:
     _set_attribute(
         _http, "_apply_request_header_checksum", header_checksum(_http._apply_request_header_checksum)
     )
+    connection = botocore.awsrequest.AWSConnection
+    _set_attribute(connection, "request", sending(connection.request))
     _undo.append(presign.put_in())
     _set_attribute(
         botocore.exceptions.ClientError, "__init__", _noting(botocore.exceptions.ClientError.__init__)
     )
-    settings.explain = True
 
 
 def _sigv4a() -> dict[str, type]:
