@@ -4,16 +4,22 @@ The signing floor is here (`Signer`, `Verifier`, `Credentials`); uploads are in 
 the extra ``transfer``; an endpoint for tests is in `s3accel.local`, which needs the extra ``local``.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 try:
     from . import _core
 except ImportError as error:
-    hint = (
-        "The compiled core of s3accel could not be loaded. From a source tree, build it with "
-        "`pip install .` (it needs a C++20 compiler); CMake and ninja come with the build."
-    )
-    error.args = (f"{error.args[0] if error.args else error}\n{hint}", *error.args[1:])
+    if "S3ACCEL_KERNEL" not in str(error):
+        # Not `args`: it is `msg` that a traceback shows of an ImportError.
+        error.msg = (
+            f"{error}\nThe compiled core of s3accel could not be loaded. From a source tree, build it with "
+            "`pip install .` (it needs a C++20 compiler); CMake and ninja come with the build."
+        )
+    elif sys.argv[0].rpartition("/")[2] == "s3accel" or sys.orig_argv[1:3] == ["-m", "s3accel"]:
+        # The command reads the variable before a line of its own could run, and must not end in a traceback.
+        sys.stderr.write(f"s3accel: {error}\n")
+        raise SystemExit(2) from None
     raise
 
 from . import errors

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
-from .errors import CredentialsError
+from .errors import ConfigError, CredentialsError
+from .redact import redact_text
 
 __all__ = [
     "BotocoreProvider",
@@ -149,7 +151,10 @@ class EnvironmentProvider:
         if not access or not secret:
             missing = "AWS_ACCESS_KEY_ID" if not access else "AWS_SECRET_ACCESS_KEY"
             raise CredentialsError(f"{missing} is not set in the environment", absent=True)
-        return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+        try:
+            return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+        except CredentialsError as error:
+            raise CredentialsError(f"the environment: {error}") from None
 
     def __repr__(self) -> str:
         return "<EnvironmentProvider>"
@@ -170,20 +175,24 @@ class BotocoreProvider:
         self._lock = threading.Lock()
 
     def load(self) -> Credentials:
+        try:
+            from botocore.exceptions import BotoCoreError, ClientError
+            from botocore.session import Session
+        except ImportError:
+            raise CredentialsError(
+                "botocore is not installed: pip install 's3accel[boto]', or give Credentials", absent=True
+            ) from None
         with self._lock:
-            if self._source is None:
-                try:
-                    from botocore.session import Session
-                except ImportError:
-                    raise CredentialsError(
-                        "botocore is not installed: pip install 's3accel[boto]', or give Credentials",
-                        absent=True,
-                    ) from None
-                self._source = Session(profile=self._profile).get_credentials()
-            if self._source is None:
-                raise CredentialsError("botocore's chain found no credentials", absent=True)
-            frozen = self._source.get_frozen_credentials()
+            try:
+                if self._source is None:
+                    self._source = Session(profile=self._profile).get_credentials()
+                frozen = None if self._source is None else self._source.get_frozen_credentials()
+            except (BotoCoreError, ClientError) as error:
+                # Half a profile, one that is not there, a login that ended, a role that may not be assumed.
+                raise CredentialsError(f"botocore's chain: {redact_text(str(error))}") from error
             expiry = getattr(self._source, "_expiry_time", None)
+        if frozen is None:
+            raise CredentialsError("botocore's chain found no credentials", absent=True)
         expires_at = None if expiry is None else float(expiry.timestamp())
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None, expires_at)
 
@@ -264,3 +273,35 @@ class RefreshingProvider:
 def default_provider() -> Provider:
     """The environment, then botocore's chain."""
     return ChainProvider([EnvironmentProvider(), BotocoreProvider()])
+
+
+def provider_of(credentials: Credentials | Provider | None) -> Provider:
+    """What a signer asks: fixed credentials as a provider, None as `default_provider`.
+
+    Raises:
+        ConfigError: neither credentials nor a provider.
+    """
+    if isinstance(credentials, Credentials):
+        return StaticProvider(credentials)
+    if credentials is None:
+        return default_provider()
+    if isinstance(credentials, Provider):
+        return credentials
+    raise ConfigError(f"credentials must be Credentials or a provider, not {type(credentials).__name__}")
+
+
+def load_living(provider: Provider, now: float) -> tuple[Credentials, float]:
+    """Credentials, and the time (epoch seconds) at which a signer asks the provider again.
+
+    Raises:
+        CredentialsError: there are none, or they are expired at ``now``.
+    """
+    credentials = provider.load()
+    if credentials.expired(now):
+        raise CredentialsError(f"{credentials!r} are expired")
+    if credentials.expires_at is not None:
+        # Renewed early; when the provider has nothing newer, every so often until they are dead.
+        early = credentials.expires_at - REFRESH_BEFORE
+        return credentials, early if now < early else min(now + 10.0, credentials.expires_at)
+    # A provider may rotate keys that carry no expiry; a minute is what a rotation may lag.
+    return credentials, math.inf if isinstance(provider, StaticProvider) else now + 60.0

@@ -18,7 +18,7 @@ from html import unescape
 from typing import NoReturn
 
 from .clock import parse_http_date, system_clock
-from .credentials import Credentials, Provider, RefreshingProvider, StaticProvider, default_provider
+from .credentials import Credentials, Provider, RefreshingProvider, provider_of
 from .errors import ConfigError, CredentialsError, S3Error
 from .redact import redact_text
 from .signer import Signer
@@ -127,10 +127,7 @@ class ExpressSessions:
     ) -> None:
         if mode not in _MODES:
             raise ConfigError(f"session mode {mode!r}: it is one of {' and '.join(_MODES)}")
-        if isinstance(credentials, Credentials):
-            self._identity: Provider = StaticProvider(credentials)
-        else:
-            self._identity = default_provider() if credentials is None else credentials
+        self._identity = provider_of(credentials)
         self._region = region
         self._send = send
         self._mode = mode

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from . import _core
 from ._core import SigningKey, uri_encode
 from .clock import system_clock
-from .credentials import REFRESH_BEFORE, Credentials, Provider, StaticProvider, default_provider
+from .credentials import Credentials, Provider, load_living, provider_of
 from .errors import ConfigError, CredentialsError
 from .redact import redact_url
 from .streaming import DEFAULT_CHUNK_SIZE, SignedStream
@@ -60,16 +60,7 @@ class Signer(_core.SignerBase):
     ) -> None:
         if not isinstance(region, str) or not region:
             raise ConfigError("a region is needed to sign; for an accelerated host it is the bucket's own")
-        if isinstance(credentials, Credentials):
-            self._provider: Provider = StaticProvider(credentials)
-        elif credentials is None:
-            self._provider = default_provider()
-        elif isinstance(credentials, Provider):
-            self._provider = credentials
-        else:
-            raise ConfigError(
-                f"credentials must be Credentials or a provider, not {type(credentials).__name__}"
-            )
+        self._provider = provider_of(credentials)
         self._region = region
         self._service = service
         self._sign_all = sign_all_headers
@@ -98,32 +89,11 @@ class Signer(_core.SignerBase):
             if self._fixed is not None:
                 self._renew_fixed(now, *self._fixed)
                 return
-            credentials = self._provider.load()
-            if credentials.expired(now):
-                raise CredentialsError(f"{credentials!r} are expired")
+            credentials, until = load_living(self._provider, now)
             day = now // _DAY * _DAY
             date = _core.timestamp_of(day)[:8]
             key = SigningKey.derive(credentials.secret_access_key, date, self._region, self._service)
-            until = day + _DAY
-            if credentials.expires_at is not None:
-                # Renewed early; when the provider has nothing newer, every so often until they are dead.
-                early = credentials.expires_at - REFRESH_BEFORE
-                until = min(until, early if now < early else min(now + 10.0, credentials.expires_at))
-            elif not isinstance(self._provider, StaticProvider):
-                # A provider may rotate keys that carry no expiry; a minute is what a rotation may lag.
-                until = min(until, now + 60.0)
-            self._access_key_id = credentials.access_key_id
-            self._install(
-                key,
-                credentials.access_key_id,
-                credentials.session_token,
-                self._token_header,
-                day,
-                until,
-                self._sign_all,
-                self._content_sha256,
-                self._sign_token,
-            )
+            self._use(key, credentials.access_key_id, credentials.session_token, day, min(until, day + _DAY))
 
     def _renew_fixed(self, now: float, key: SigningKey, access_key_id: str, token: str | None) -> None:
         start = float(_core.epoch_of(f"{key.date}T000000Z"))
@@ -133,6 +103,11 @@ class Signer(_core.SignerBase):
                 f"this signer holds the key of {key.date} only, and it is {today} (UTC): "
                 "get today's key from the host that has the secret"
             )
+        self._use(key, access_key_id, token, start, start + _DAY)
+
+    def _use(
+        self, key: SigningKey, access_key_id: str, token: str | None, start: float, until: float
+    ) -> None:
         self._access_key_id = access_key_id
         self._install(
             key,
@@ -140,7 +115,7 @@ class Signer(_core.SignerBase):
             token,
             self._token_header,
             start,
-            start + _DAY,
+            until,
             self._sign_all,
             self._content_sha256,
             self._sign_token,
@@ -205,8 +180,7 @@ class Signer(_core.SignerBase):
             ConfigError: expires out of range. SigningError: method, URL or headers cannot be signed.
         """
         _check_base(base_url)
-        if isinstance(keys, (str, bytes)):
-            raise ConfigError("keys must be an iterable of keys; one key alone goes to presign()")
+        _check_keys(keys)
         keys = keys if isinstance(keys, (list, tuple)) else list(keys)
         if self._service not in _S3_SERVICES or not self._sign_token:
             # The shared template is S3's; elsewhere each URL is made by itself.
@@ -238,6 +212,8 @@ class Signer(_core.SignerBase):
         expires: int,
         headers: Headers,
     ) -> str:
+        if not isinstance(options, Mapping):
+            raise ConfigError(f"the options of key {key!r} are a mapping, not {type(options).__name__}")
         unknown = set(options) - {"method", "expires", "headers", "query"}
         if unknown:
             raise ConfigError(f"unknown presign option {sorted(unknown)[0]!r} for key {key!r}")
@@ -267,6 +243,7 @@ class Signer(_core.SignerBase):
         """`presign_many` for any number of keys: lists of up to `batch` URLs, in constant memory."""
         if batch < 1:
             raise ConfigError(f"batch must be at least 1, not {batch}")
+        _check_keys(keys)
         source = iter(keys)
         while group := list(islice(source, batch)):
             yield self.presign_many(method, base_url, group, expires, headers)
@@ -327,3 +304,9 @@ def _check_base(base_url: str) -> None:
     path = base_url.partition("?")[0]
     if not path.endswith("/"):
         raise ConfigError(f"the base URL must end in '/', where the keys go: {redact_url(base_url)}")
+
+
+def _check_keys(keys: object) -> None:
+    # A text is an iterable of texts: "abc" would become URLs of the objects a, b and c.
+    if isinstance(keys, (str, bytes)):
+        raise ConfigError("keys must be an iterable of keys; one key alone goes to presign()")

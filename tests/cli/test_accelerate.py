@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,8 @@ def test_a_name_with_a_dot(run: Run, keys: LocalServer) -> None:
     ran = run("accelerate", "on", "my.bucket", "--ca-file", keys.ca_file)
     assert ran.code == 2
     assert "has a dot" in ran.err
+    assert "only a bucket of another name can be accelerated" in ran.err
+    assert "--no-accelerate" not in ran.err, "this command has no such option"
     assert keys.stats.requests == before
 
 
@@ -80,3 +83,16 @@ def test_no_credentials(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     ran = run("accelerate", "status", "some-bucket")
     assert ran.code == 3
+
+
+def test_what_an_upload_says_while_it_is_off(
+    run: Run, route: list[str], keys: LocalServer, s3accel_bucket: str, tmp_path: Path
+) -> None:
+    keys.empty_bucket(s3accel_bucket, delete=True)
+    keys.create_bucket(s3accel_bucket, acceleration="Suspended")
+    (tmp_path / "f").write_bytes(b"x")
+    ran = run("cp", tmp_path / "f", f"s3://{s3accel_bucket}/", *route)
+    assert ran.code == 5
+    assert f"what to do: s3accel accelerate on {s3accel_bucket}, or go the other way with" in ran.err
+    assert "accelerate=False" not in ran.err, "once, and in the command's words"
+    assert "; nothing was stored" in ran.err

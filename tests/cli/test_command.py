@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,7 +17,17 @@ import s3accel
 from s3accel import errors
 from s3accel.cli import main
 from s3accel.cli.app import cli
-from s3accel.cli.exits import TABLE, Exit, concerns_every_object, exit_of, overall, remedy_of, text_of
+from s3accel.cli.exits import (
+    TABLE,
+    Exit,
+    concerns_every_object,
+    exit_of,
+    in_options,
+    overall,
+    remedy_of,
+    text_of,
+)
+from s3accel.cli.kernels import lanes_of
 from s3accel.cli.values import SIZE, S3Url, rate_text, seconds_text, size_text
 
 from .conftest import Ran
@@ -106,24 +117,61 @@ def test_kernels(run: Callable[..., Ran]) -> None:
     found = json.loads(ran.out)
     assert found == s3accel.kernels()
     ran = run("kernels")
-    lines = ran.out.splitlines()
-    assert len(lines) == len(found) + 2
-    for kernel, line in zip(found, lines[1:], strict=False):
+    header, *lines = ran.out.splitlines()
+    assert len(lines) == len(found) + 1
+    at_once = header.index("at once")
+    for kernel, line in zip(found, lines, strict=False):
         assert line.split()[0] == kernel["name"]
         assert line.endswith("yes") or not kernel["active"]
+        assert ("not measured" in line) == (kernel["available"] and not kernel["rate"])
+        lanes = line[at_once:].split()[0]
+        assert lanes == "-" if kernel["what"] == "crc" else int(lanes) > 1 - (kernel["what"] == "sha256")
 
 
-def test_unknown_kernel_is_told_at_import() -> None:
-    import os
+def test_how_many_messages_a_kernel_takes() -> None:
+    lanes = {
+        "shani": "1",
+        "portable": "1",
+        "armv8-x2": "2",
+        "shani-x3": "3",
+        "hybrid": "4",
+        "avx512-x16": "16",
+    }
+    for name, count in lanes.items():
+        what = "sha256" if count == "1" else "sha256-many"
+        assert lanes_of({"name": name, "what": what}) == count
+    assert lanes_of({"name": "portable", "what": "crc"}) == ""
 
+
+def test_unknown_kernel_is_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "s3accel", "kernels"],
         capture_output=True,
         text=True,
         env={**os.environ, "S3ACCEL_KERNEL": "no-such-kernel"},
     )
-    assert done.returncode != 0
-    assert "no-such-kernel" in done.stderr
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("s3accel: S3ACCEL_KERNEL=no-such-kernel: unknown kernel; known: ")
+
+
+def test_unknown_kernel_is_an_import_error_elsewhere() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import s3accel"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "S3ACCEL_KERNEL": "no-such-kernel"},
+    )
+    assert done.returncode == 1
+    assert "ImportError: S3ACCEL_KERNEL=no-such-kernel" in done.stderr
+    assert "could not be loaded" not in done.stderr, "the core is there"
+
+
+def test_a_core_that_is_not_built_says_how() -> None:
+    code = "import sys; sys.modules['s3accel._core'] = None; import s3accel"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "build it with `pip install .`" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +248,68 @@ def test_exit_codes(error: BaseException, code: Exit, all_alike: bool) -> None:
         assert exit_of(one) is code
         assert concerns_every_object(one) is all_alike
         assert "\n" not in text_of(one) + remedy_of(one)
+
+
+ADDRESS = {"bucket": "my-bucket", "region": "us-east-1", "accelerate": True}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"bucket": "my.bucket"},
+        {"bucket": "My_Bucket"},
+        {"bucket": "arn:aws:s3:us-east-1:1:accesspoint/a"},
+        {"bucket": "name--use1-az5--x-s3"},
+        {"region": "cn-north-1"},
+        {"region": "fips-us-east-1"},
+        {"region": "us-iso-east-1", "accelerate": False},
+        {"endpoint_url": "https://s3.example"},
+        {"endpoint_url": "https://s3.example", "accelerate": False, "dualstack": True},
+        {"endpoint_url": "http://s3.example", "accelerate": False},
+        {"endpoint_url": "https://s3.example/path", "accelerate": False},
+        {"endpoint_url": "https://s3-accelerate.amazonaws.com", "accelerate": False},
+        {"endpoint_url": "https://[", "accelerate": False},
+    ],
+)
+def test_remedies_are_options_of_the_command(asked: dict[str, object]) -> None:
+    """What the library says in arguments of Python is said in the command's own options."""
+    from s3accel.transfer.endpoint import resolve
+
+    with pytest.raises(errors.EndpointError) as caught:
+        resolve(**{**ADDRESS, **asked})  # type: ignore[arg-type]
+    text = text_of(caught.value)
+    said = text.replace(f"'{asked.get('bucket')}'", "")
+    assert not re.search(r"[a-z]=|\b[a-z]+_[a-z]+\b", said), text
+    named = set(re.findall(r"(?<!\S)--[a-z-]+", said))
+    known = {option for param in cli.commands["cp"].params for option in (*param.opts, *param.secondary_opts)}
+    assert named <= known
+
+
+def test_other_words_of_options() -> None:
+    assert text_of(errors.ConfigError("payload='unsigned' is refused; part_size is 1 bytes")) == (
+        "--payload unsigned is refused; --part-size is 1 bytes"
+    )
+    assert text_of(errors.ConfigError("max_concurrency is 0")) == "--concurrency is 0"
+    assert in_options("let accelerate='auto' choose") == "let --route auto choose"
+    # A key that looks like an argument is not one.
+    text = "PutObject s3://b/part_size=3/endpoint_url: 403 AccessDenied"
+    assert (
+        text_of(
+            errors.AccessDenied(
+                "AccessDenied", 403, operation="PutObject", bucket="b", key="part_size=3/endpoint_url"
+            )
+        )
+        == text
+    )
+    assert (
+        in_options("put of s3://b/part_size=3/accelerate=False")
+        == "put of s3://b/part_size=3/accelerate=False"
+    )
+
+
+def test_bad_credentials_get_no_advice_for_absent_ones() -> None:
+    assert remedy_of(errors.CredentialsError("none", absent=True)).startswith("set AWS_ACCESS_KEY_ID")
+    assert remedy_of(errors.CredentialsError("the secret access key has white space at an end")) == ""
 
 
 def test_exit_code_of_a_run() -> None:

@@ -40,6 +40,57 @@ def test_one_file_through_the_accelerated_host(
     assert (info.content_type, dict(info.metadata)) == ("image/jpeg", {"who": "me"})
 
 
+@pytest.mark.parametrize(
+    ("options", "routes"),
+    [
+        ([], ["accelerate"]),
+        (["--route", "accelerate"], ["accelerate"]),
+        (["--route", "regional"], ["regional"]),
+        (["--no-accelerate"], ["regional"]),
+        (["--route", "regional", "--no-accelerate"], ["regional"]),
+        (["--route", "auto"], ["accelerate", "regional"]),
+    ],
+)
+def test_routes(
+    run: Run,
+    keys: LocalServer,
+    route: list[str],
+    s3accel_bucket: str,
+    tmp_path: Path,
+    options: list[str],
+    routes: list[str],
+) -> None:
+    """What was taken and why is in every line. With auto the accelerated host refuses here, so both are."""
+    (tmp_path / "f").write_bytes(b"x" * 1000)
+    hosts = [
+        f"{s3accel_bucket}.s3.{keys.region}.amazonaws.com",
+        f"{s3accel_bucket}.s3-accelerate.amazonaws.com",
+    ]
+    to = [item for host in hosts for item in ("--connect-to", f"{host}:443={keys.address}")]
+    arguments = [*options, *to, "--ca-file", keys.ca_file, "--json"]
+    if "auto" in options:
+        keys._app.services.store.bucket(s3accel_bucket).record.acceleration = "Suspended"
+    for way in ([tmp_path / "f", f"s3://{s3accel_bucket}/k"], [f"s3://{s3accel_bucket}/k", tmp_path / "g"]):
+        ran = run("cp", *way, *arguments)
+        assert ran.code == 0, ran.err
+        (line,) = ran.objects
+        assert line["route"] == routes[-1]
+        assert bool(line["route_reason"]) == ("auto" in options)
+        assert [used["route"] for used in line["routes"]] == routes
+        assert line["routes"][-1]["bytes"] == 1000
+        assert (line["attempts"], len(line["retries"])) == (len(routes), len(routes) - 1)
+        told = run("cp", *way, *arguments[:-1]).out
+        assert ("repeated, regional)" in told) == ("auto" in options)
+
+
+def test_routes_that_contradict_each_other(run: Run, keys: LocalServer, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    for options in (["--route", "auto", "--accelerate"], ["--route", "accelerate", "--no-accelerate"]):
+        ran = run("cp", tmp_path / "f", "s3://bucket/k", *options)
+        assert ran.code == 2
+        assert f"{' and '.join([' '.join(options[:2]), options[2]])} contradict each other" in ran.err
+
+
 def test_many_files_to_a_prefix(
     run: Run, route: list[str], client: Client, s3accel_bucket: str, tmp_path: Path
 ) -> None:
@@ -323,7 +374,7 @@ def test_a_retry_is_told(
         keys.set_fault(None)
     assert ran.code == 0
     assert "attempt 1 failed, trying again" in ran.err
-    assert "2 attempts" in ran.out
+    assert "1 repeated" in ran.out
 
 
 # --- what is shown ------------------------------------------------------------------------------------------

@@ -76,6 +76,17 @@ def test_secrets_do_not_show(run: Run, routes: list[str], keys: LocalServer, s3a
     assert "HEAD https://" in ran.err
 
 
+def test_remedies_are_options(run: Run, keys: LocalServer, s3accel_bucket: str, unused_port: int) -> None:
+    to_nobody = ["--connect-to", f"s3.us-east-1.amazonaws.com:443=127.0.0.1:{unused_port}"]
+    for ran in (
+        run("doctor", "s3://my.bucket", *to_nobody),
+        run("doctor", "s3://my.bucket", *to_nobody, "--json"),
+    ):
+        assert ran.code == 1
+        assert "use --no-accelerate (the regional endpoint)" in ran.out
+        assert "accelerate=False" not in ran.out
+
+
 def test_another_endpoint(run: Run, keys: LocalServer, s3accel_bucket: str) -> None:
     options = ["--endpoint-url", keys.endpoint_url, "--ca-file", keys.ca_file]
     ran = run("doctor", f"s3://{s3accel_bucket}", *options)

@@ -97,8 +97,47 @@ def test_what_is_left_goes_on(
     again = run("resume", journal, "--json")
     assert again.code == 0, again.err
     [line] = [line for line in again.lines if line["event"] == "object"]
-    assert (line["status"], line["parts"], line["attempts"]) == ("uploaded", 4, 4 - kept)
+    assert (line["status"], line["parts"], line["resumed"]) == ("uploaded", 4, kept)
+    assert "1 upload had been cut off" in again.err
+    assert f"s3accel resume {journal}, started after that" in again.err
     assert client.get(s3accel_bucket, "big.bin") == (files / "big.bin").read_bytes()
+
+
+def test_people_see_what_was_there_already(
+    run: Run, route: list[str], journal: Path, files: Path, s3accel_bucket: str, refusing, quick
+):
+    refusing("UploadPart", part="partNumber=4&")
+    (files / "a.txt").unlink()
+    options = ["--part-size", "5MiB", "--concurrency", "1", "--journal", journal, *route]
+    assert run("cp", "-r", files, f"s3://{s3accel_bucket}/", *options).code == 8
+    refusing("nothing")
+    ran = run("resume", journal)
+    assert ran.code == 0
+    assert "(4 parts, 3 of them were there already)" in ran.out
+
+
+def test_another_route_than_cp_was_told(
+    run: Run, keys: LocalServer, journal: Path, files: Path, s3accel_bucket: str, refusing, quick
+):
+    refusing("PutObject")
+    everywhere = ["--connect-to", f"*={keys.address}", "--ca-file", keys.ca_file]
+    copy = [
+        "cp",
+        files / "a.txt",
+        f"s3://{s3accel_bucket}/",
+        "--journal",
+        journal,
+        "--route",
+        "auto",
+        *everywhere,
+    ]
+    assert run(*copy).code == 8
+    with Journal(journal, readonly=True) as found:
+        assert json.loads(found.noted("settings"))["accelerate"] == "auto"
+    refusing("nothing")
+    assert run("resume", journal, "--route", "auto", "--accelerate").code == 2
+    ran = run("resume", journal, "--route", "regional", "--json")
+    assert [line["route"] for line in ran.objects] == ["regional"]
 
 
 def test_failures_are_outcomes(
@@ -135,7 +174,11 @@ def test_what_cannot_be_journaled(
     assert ran.code == 2
     assert "standard input cannot be journaled" in ran.err
     assert not journal.exists()
-    assert run("resume", tmp_path / "none").code == 2
+    ran = run("resume", tmp_path / "none")
+    assert ran.code == 2
+    assert f"there is no journal {tmp_path / 'none'}: cp --journal" in ran.err
+    assert f"ConditionPathExists={tmp_path / 'none'}" in ran.err
+    assert list(tmp_path.glob("none*")) == []
     assert run("journal", tmp_path / "none").code == 2
 
 
@@ -225,6 +268,6 @@ def test_interrupted_jobs_stay(
     assert again.code == 0, again.err
     [line] = [line for line in again.lines if line["event"] == "object"]
     assert (line["key"], line["status"]) == ("big.bin", "uploaded")
-    assert line["attempts"] < 4  # finished parts were not sent again
+    assert line["resumed"] >= 1  # finished parts were not sent again
     assert client.get(s3accel_bucket, "big.bin") == (files / "big.bin").read_bytes()
     assert list(client._s3.list_uploads(s3accel_bucket)) == []

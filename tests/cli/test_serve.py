@@ -60,19 +60,22 @@ def test_reachable_as_it_says(serving: Serving, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     process, text = serving("--root", tmp_path / "store", "--region", "eu-west-1", "--ca-out", ca)
     assert value(text, "AWS_CA_BUNDLE") == str(ca)
-    host, address = value(text, "--connect-to my-bucket.s3-accelerate.amazonaws.com:443").strip(), None
-    address = host
+    address = value(text, r"--connect-to '\*").rstrip("'")
     client = Client(
         region=value(text, "AWS_REGION"),
         credentials=Credentials(
             value(text, "AWS_ACCESS_KEY_ID"), value(text, "AWS_SECRET_ACCESS_KEY").strip("'")
         ),
-        connect_to={"my-bucket.s3-accelerate.amazonaws.com:443": address},
+        connect_to={"*": address},
         ca_file=ca,
     )
+    (tmp_path / "FILE").write_bytes(b"content")
+    pasted = "\n".join(line for line in text.splitlines() if line.startswith(("  export ", "  s3accel ")))
+    command = f's3accel() {{ "{sys.executable}" -m s3accel "$@"; }}\n{pasted}'
+    done = subprocess.run(["sh", "-ec", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     with client:
-        client.upload(b"hello", "my-bucket", "a")
-        assert client.get("my-bucket", "a") == b"hello"
+        assert client.get("my-bucket", "FILE") == b"content"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0
@@ -86,6 +89,13 @@ def test_keys_from_the_environment_are_not_printed(serving: Serving) -> None:
     process, text = serving("--no-tls", **keys)
     assert "AKIAGIVEN" in text
     assert secret not in text
+    exports = "\n".join(line for line in text.splitlines() if line.startswith("  export "))
+    script = exports + '\nprintf %s "$AWS_SECRET_ACCESS_KEY"'
+    pasted = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env={**os.environ, **keys})
+    assert pasted.stdout == secret
+    elsewhere = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert elsewhere.returncode != 0, "an empty secret would look like a wrong one"
+    assert "the secret that serve was given" in elsewhere.stderr
     url = value(text, "AWS_ENDPOINT_URL_S3")
     assert url.startswith("http://127.0.0.1:")
     settings = {"accelerate": False, "endpoint_url": url, "allow_http_host": "127.0.0.1"}

@@ -375,7 +375,7 @@ def test_batch_with_an_unsigned_token(service: str) -> None:
 
 
 def test_options_that_are_none() -> None:
-    """headers/query None mean none, as in presign; today query=None is an AttributeError."""
+    """headers and query of None mean none, as in presign."""
     made = gap_signer()
     assert made.presign_many("GET", BASE_URL, [("k", {"query": None, "headers": None})]) == made.presign_many(
         "GET", BASE_URL, ["k"]
@@ -383,5 +383,25 @@ def test_options_that_are_none() -> None:
 
 
 def test_one_text_is_no_list_of_keys() -> None:
-    with pytest.raises((TypeError, ValueError)):
-        gap_signer().presign_many("GET", BASE_URL, "key")
+    for keys in ("key", b"key"):
+        with pytest.raises(ConfigError, match="one key alone goes to presign"):
+            gap_signer().presign_many("GET", BASE_URL, keys)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="one key alone goes to presign"):
+            list(gap_signer().presign_iter("GET", BASE_URL, keys))  # type: ignore[arg-type]
+
+
+def test_options_that_are_none_at_all() -> None:
+    with pytest.raises(ConfigError, match=r"the options of key 'k' are a mapping, not int"):
+        gap_signer().presign_many("GET", BASE_URL, [("k", 900)])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("url", [BASE_URL + "a#b", BASE_URL + "a?b=c#d"])
+def test_a_key_that_was_not_encoded(url: str) -> None:
+    """What follows a raw '#' is no part of a URL for HTTP: it would be one for another object."""
+    with pytest.raises(SigningError, match="percent-encoded") as caught:
+        gap_signer().presign("GET", url)
+    assert caught.value.offset == url.index("#")
+    assert "a%23b" in gap_signer().presign("GET", BASE_URL + "a%23b")
+    assert gap_signer().presign_many("GET", BASE_URL, ["a#b"]) == [
+        gap_signer().presign("GET", BASE_URL + "a%23b")
+    ]

@@ -63,6 +63,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "transfer.retry",
         "transfer.route",
         "transfer.routepolicy",
+        "transfer.tries",
         "transfer.estimate",
         "transfer.bucketconfig",
         "transfer.journal",
@@ -106,7 +107,7 @@ SIGNING = RANK["signer"]
 # These stand on the signing floor, side by side with transfer, and no library module imports them.
 LEAVES = ("local", "adapters")
 # These use the library as anybody would.
-TOPS = ("cli", "daemon", "__main__")
+TOPS = ("cli", "__main__")
 # Who may import what third-party package, and nobody else. Only inside functions where the module itself is
 # loaded by `import s3accel` (test_import_cost.py sees to that).
 THIRD_PARTY = {

@@ -52,6 +52,28 @@ NAMES = {
         "UploadError",
         "VerificationError",
     ],
+    "s3accel.transfer": [
+        "BucketConfig",
+        "Certificate",
+        "Client",
+        "ConnectionInfo",
+        "CurlTransport",
+        "DeleteOutcome",
+        "DownloadResult",
+        "Endpoint",
+        "JobOutcome",
+        "JournaledUploader",
+        "ObjectInfo",
+        "ObjectSummary",
+        "ProgressEvent",
+        "Request",
+        "Response",
+        "RetryPolicy",
+        "RoutePolicy",
+        "Router",
+        "Transport",
+        "UploadResult",
+    ],
 }
 
 

@@ -18,6 +18,8 @@ from s3accel.local import Answer, Cut, LocalServer, Slow
 from s3accel.transfer.doctor import FAIL, OK, SKIP, WARN, Doctor
 from s3accel.transfer.doctor_access import PREFIX
 from s3accel.transfer.doctor_checks import check_credentials
+from s3accel.transfer.doctor_speed import Speed
+from s3accel.transfer.endpoint import resolve
 
 ACCELERATED = "s3-accelerate.amazonaws.com"
 MIB = 1 << 20
@@ -180,6 +182,26 @@ def test_round_trips_tell_the_near_route(examine):
     assert "is nearer than" in report.find("route").text
 
 
+@pytest.mark.parametrize(
+    ("accelerated", "regional", "says"),
+    [
+        (0.0005, 0.0005, "about as near as"),
+        (0.0024, 0.0005, "about as near as"),  # milliseconds are noise
+        (0.100, 0.109, "about as near as"),
+        (0.100, 0.120, "nearer than"),
+        (0.120, 0.100, "not as near as"),
+    ],
+)
+def test_round_trips_that_are_alike_are_called_so(accelerated, regional, says):
+    hosts = {
+        route: resolve("my-bucket", "us-east-1", accelerate=route == "accelerate")
+        for route in ("regional", "accelerate")
+    }
+    speed = Speed(None, hosts, set(hosts), time.monotonic)
+    check = speed._advice({}, {"accelerate": [accelerated] * 3, "regional": [regional] * 3})
+    assert f"is {says} the region" in check.text
+
+
 # -- acceleration
 
 
@@ -338,6 +360,16 @@ def test_where_credentials_come_from(examine, s3accel_server, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3accel_server.secret_access_key)
     check = examine(credentials=None).find("credentials")
     assert check.text == "long-lived credentials from the environment, no expiry known"
+
+
+def test_bad_credentials_are_not_called_absent(examine, s3accel_server, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3accel_server.access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f" {s3accel_server.secret_access_key}")
+    check = examine(credentials=None).find("credentials")
+    assert check.status == FAIL
+    assert check.text.startswith("the environment: the secret access key has white space at an end")
+    assert "botocore" not in check.text
+    assert s3accel_server.secret_access_key not in check.text
 
 
 def test_expiry():

@@ -1,4 +1,4 @@
-"""The command `s3accel`: cp, serve, explain, demo, kernels. It uses the library as anybody would.
+"""The command `s3accel`. It uses the library as anybody would.
 
 click and rich are loaded when the command runs, not when this package is imported.
 """

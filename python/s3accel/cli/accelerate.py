@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from s3accel.credentials import default_provider
+from s3accel.errors import EndpointError
 from s3accel.transfer.bucketconfig import ENABLED, SUSPENDED, BucketConfig
+from s3accel.transfer.endpoint import USE_REGIONAL
 
 from .connection import connection_options, connection_settings
 from .exits import Exit
@@ -46,7 +48,7 @@ def accelerate(action: str, bucket: str, **options: Any) -> Exit:
         BucketConfig(credentials=default_provider(), **settings) as config,
     ):
         if action != "status":
-            config.set(name, action == "on")
+            _set(config, name, action == "on")
         status = ENABLED if action == "on" else SUSPENDED if action == "off" else config.status(name)
     if options["as_json"]:
         click.echo(
@@ -58,3 +60,13 @@ def accelerate(action: str, bucket: str, **options: Any) -> Exit:
         # S3 User Guide, "Enabling and using S3 Transfer Acceleration"; the API page says 30 minutes.
         click.echo("The accelerated host can be used at once; it may take 20 to 30 minutes to become faster.")
     return Exit.DONE
+
+
+def _set(config: BucketConfig, bucket: str, enabled: bool) -> None:
+    try:
+        config.set(bucket, enabled)
+    except EndpointError as error:
+        if error.remedy != USE_REGIONAL:
+            raise
+        # The regional endpoint is no remedy for whoever wants acceleration on.
+        raise EndpointError(error.reason, "only a bucket of another name can be accelerated") from error

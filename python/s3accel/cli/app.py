@@ -36,7 +36,7 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:3}  {meaning}" for cod
 )
 @click.version_option(s3accel.__version__, prog_name="s3accel")
 def cli() -> None:
-    """Uploads to S3 through Transfer Acceleration, signed natively."""
+    """Uploads and downloads through S3 Transfer Acceleration, signed natively."""
 
 
 for command in (cp, ls, rm, serve, explain_command, demo, kernels, doctor, accelerate, resume, journal):

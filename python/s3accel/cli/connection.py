@@ -24,7 +24,7 @@ _OPTIONS = (
         metavar="HOST:PORT=ADDR:PORT",
         type=CONNECT_TO,
         multiple=True,
-        help="Connect elsewhere for a host name; TLS still checks the name. May be repeated.",
+        help="Connect elsewhere for a host name (* for all); TLS still checks the name. May be repeated.",
     ),
     click.option(
         "--ca-file", metavar="FILE", help="PEM file of the authorities to trust instead of the system's."

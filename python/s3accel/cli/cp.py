@@ -15,6 +15,7 @@ from s3accel.credentials import default_provider
 from s3accel.errors import ConfigError, S3AccelError
 from s3accel.transfer import Client
 from s3accel.transfer.journaled import JournaledUploader
+from s3accel.transfer.route import ACCELERATE, ROUTES
 
 from .downloads import STDOUT, StderrReporter, fetch
 from .exits import Exit, exit_of
@@ -52,9 +53,13 @@ END_PAUSE = 0.1
     "--region", metavar="NAME", help="The bucket's own region. Default: AWS_REGION, AWS_DEFAULT_REGION."
 )
 @click.option(
-    "--accelerate/--no-accelerate",
-    default=None,
-    help="Through the bucket's accelerated host, or the regional one. Default: accelerated, unless --endpoint-url.",
+    "--route",
+    type=click.Choice(["auto", *ROUTES]),
+    help="Through the bucket's accelerated host, the regional one, or whichever is faster, measured meanwhile. Default: "
+    "accelerate, unless --endpoint-url.",
+)
+@click.option(
+    "--accelerate/--no-accelerate", default=None, help="Short for --route accelerate and --route regional."
 )
 @click.option("--dualstack", is_flag=True, help="Hosts with IPv6 and IPv4.")
 @click.option("--endpoint-url", metavar="URL", help="Another S3 service: https://host[:port].")
@@ -223,11 +228,10 @@ def _journaled(
 
 
 def _client_settings(options: dict[str, Any]) -> dict[str, Any]:
-    accelerate = options["accelerate"]
     settings: dict[str, Any] = {
         "region": options["region"],
         "credentials": default_provider(),
-        "accelerate": options["endpoint_url"] is None if accelerate is None else accelerate,
+        "accelerate": _accelerate(options),
         "dualstack": options["dualstack"],
         "endpoint_url": options["endpoint_url"],
         "connect_to": dict(options["connect_to"]) or None,
@@ -241,6 +245,17 @@ def _client_settings(options: dict[str, Any]) -> dict[str, Any]:
     if options["chunk_size"] is not None:
         settings["chunk_size"] = options["chunk_size"]
     return settings
+
+
+def _accelerate(options: dict[str, Any]) -> bool | str:
+    route, accelerate = options["route"], options["accelerate"]
+    if route is None:
+        return options["endpoint_url"] is None if accelerate is None else bool(accelerate)
+    if accelerate is not None and route != ROUTES[not accelerate]:
+        raise ConfigError(
+            f"cp: --route {route} and --{'' if accelerate else 'no-'}accelerate contradict each other"
+        )
+    return "auto" if route == "auto" else bool(route == ACCELERATE)
 
 
 def _uploader(

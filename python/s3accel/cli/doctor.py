@@ -11,7 +11,7 @@ import click
 from s3accel.transfer.doctor import FAIL, OK, SKIP, WARN, Doctor
 
 from .connection import connection_options, connection_settings
-from .exits import Exit
+from .exits import Exit, in_options
 from .report import printable
 from .values import S3_URL, SIZE, S3Url, count_text
 from .verbose import logging_to_stderr
@@ -85,10 +85,10 @@ def _line(check: Check) -> None:
     mark = click.style(f"{word:>4}", fg=color)
     click.echo(f"{mark}  {name}: {printable(check.text)}")
     if check.remedy and check.status in (WARN, FAIL):
-        click.echo(f"      what to do: {printable(check.remedy)}")
+        click.echo(f"      what to do: {printable(in_options(check.remedy))}")
     sys.stdout.flush()
 
 
 def _json_line(check: Check) -> None:
-    click.echo(json.dumps({"event": "check", **check.as_dict()}))
+    click.echo(json.dumps({"event": "check", **check.as_dict(), "remedy": in_options(check.remedy)}))
     sys.stdout.flush()

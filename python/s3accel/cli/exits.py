@@ -23,8 +23,19 @@ from s3accel.errors import (
     UploadError,
 )
 from s3accel.redact import redact_text
+from s3accel.transfer.s3xml import REMEDY
 
-__all__ = ["TABLE", "Exit", "cause_of", "concerns_every_object", "exit_of", "overall", "remedy_of", "text_of"]
+__all__ = [
+    "TABLE",
+    "Exit",
+    "cause_of",
+    "concerns_every_object",
+    "exit_of",
+    "in_options",
+    "overall",
+    "remedy_of",
+    "text_of",
+]
 
 
 class Exit(IntEnum):
@@ -100,6 +111,20 @@ _REMEDIES = {
 }
 
 
+#: Arguments of the library, as its errors write them, and the command's options.
+_OPTIONS = (
+    (r"accelerate=False\b", "--no-accelerate"),
+    (r"accelerate=True\b", "--accelerate"),
+    (r"accelerate='auto'", "--route auto"),
+    (r"connect_to=\{'([^']*)': '([^']*)'\}", r"--connect-to \1=\2"),
+    (r"connect_to\['([^']*)'\] is '([^']*)'", r"--connect-to \1=\2"),
+    (r"max_concurrency\b", "--concurrency"),
+    (r"checksum=\.\.\.", "--checksum"),
+    (r"(allow_http_host|endpoint_url|payload)='([^']*)'", r"--\1 \2"),
+    (r"(allow_http_host|ca_file|chunk_size|connect_to|endpoint_url|part_size)\b", r"--\1"),
+    (r"dualstack (does|out)\b", r"--dualstack \1"),
+)
+
 #: Calls that need another right than an upload does.
 _RIGHTS = {
     "GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
@@ -159,7 +184,8 @@ def concerns_every_object(error: BaseException) -> bool:
 
 def text_of(error: BaseException) -> str:
     """One line about an error, without secrets."""
-    text = redact_text(str(error)).replace("\n", " ").strip()
+    # What Python should do about acceleration that is off; remedy_of says what the command should.
+    text = redact_text(str(error)).replace("\n", " ").replace(f"; {REMEDY}", "").strip()
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
@@ -167,13 +193,16 @@ def text_of(error: BaseException) -> str:
         return f"{error.strerror}{name}"
     if exit_of(error) is Exit.INTERNAL:
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return _in_words_of_the_command(text) or type(error).__name__
+    if isinstance(error, ConfigError):  # others may hold keys and file names that look like arguments
+        text = in_options(text)
+    return text or type(error).__name__
 
 
-def _in_words_of_the_command(text: str) -> str:
-    """The library's remedies name its arguments; whoever runs the command needs the options."""
-    text = re.sub(r"allow_http_host='([^']*)'", r"--allow-http-host \1", text)
-    return text.replace("accelerate=False", "--no-accelerate").replace("endpoint_url=", "--endpoint-url ")
+def in_options(text: str) -> str:
+    """The library's texts name its arguments; whoever runs the command needs the options."""
+    for argument, option in _OPTIONS:
+        text = re.sub(rf"(?<!\S){argument}", option, text)
+    return re.sub(r"(?<!\S)--\w+", lambda found: found[0].replace("_", "-"), text)
 
 
 def remedy_of(error: BaseException) -> str:
@@ -182,16 +211,17 @@ def remedy_of(error: BaseException) -> str:
     if isinstance(cause, EndpointError):
         return ""  # its text ends in the remedy
     if isinstance(cause, AccelerationUnavailable):
-        return "turn acceleration on for the bucket, or use --no-accelerate"
+        bucket = cause.bucket or "BUCKET"
+        return f"s3accel accelerate on {bucket}, or go the other way with --route auto or --no-accelerate"
     if isinstance(cause, AccessDenied) and cause.operation in _RIGHTS:
         return f"check that the key's policy allows {_RIGHTS[cause.operation]} on the bucket"
     if isinstance(cause, S3Error):
-        return _REMEDIES.get(cause.code, "")
+        return _REMEDIES.get(cause.code, "").replace("BUCKET", cause.bucket or "BUCKET")
     if isinstance(cause, TlsError):
         return "check the host's certificate, this machine's clock and --ca-file"
     if isinstance(cause, TransportError):
         return "check the network (name lookup, proxy, firewall) and run the same command again"
-    if isinstance(cause, CredentialsError):
+    if isinstance(cause, CredentialsError) and cause.absent:  # bad ones say what is bad
         return (
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile (with pip install 's3accel[boto]')"
         )

@@ -10,6 +10,7 @@ import click
 
 from s3accel.credentials import BotocoreProvider
 from s3accel.explain import SignedRequest, explain
+from s3accel.explain.request import curl_request
 
 from .exits import Exit
 
@@ -29,7 +30,7 @@ def _read(stream: BinaryIO, what: str) -> bytes:
 
 
 def _request(
-    saved: BinaryIO | None, url: str | None, method: str, headers: tuple[str, ...]
+    saved: BinaryIO | None, url: str | None, method: str, headers: tuple[str, ...], answer: bytes
 ) -> SignedRequest | None:
     if saved is not None:
         if url is not None:
@@ -38,7 +39,8 @@ def _request(
     if url is None:
         if headers:
             raise click.UsageError("--header needs --url")
-        return None
+        sent = curl_request(answer)  # a log of curl -v holds both
+        return None if sent is None else SignedRequest.from_http(sent)
     pairs = []
     for line in headers:
         name, colon, value = line.partition(":")
@@ -62,7 +64,7 @@ def _credentials(profile: str | None, use: bool) -> object:
 @click.command("explain")
 @click.argument("file", type=click.File("rb"))
 @click.option(
-    "--request", "saved", type=click.File("rb"), help="The request as raw HTTP (curl -v's lines will do)."
+    "--request", "saved", type=click.File("rb"), help="The request as raw HTTP, or what curl -v printed."
 )
 @click.option("--url", help="The request's URL, for example a presigned one; instead of --request.")
 @click.option("--method", default="GET", show_default=True, help="The request's method, with --url.")
@@ -89,12 +91,13 @@ def explain_command(
 ) -> None:
     """Say why S3 refused a signed request.
 
-    FILE holds S3's error (XML, a raw HTTP answer, or a log around it); - reads standard input. Nothing is sent
-    anywhere, and no secret, token or signature is printed. Exit code: 0 explained, 1 not explained, 2 the
+    FILE holds S3's error (XML, a raw HTTP answer, or a log around it); - reads standard input. If it is all that
+    curl -v printed, the request is in it too: curl -sv URL 2>&1 | s3accel explain -. Nothing is sent anywhere, and no secret, token or signature is printed. Exit code: 0 explained, 1 not explained, 2 the
     input cannot be read.
     """
-    request = _request(saved, url, method, headers)
-    found = explain(request, _read(file, "the error"), credentials=_credentials(profile, use))
+    answer = _read(file, "the error")
+    request = _request(saved, url, method, headers, answer)
+    found = explain(request, answer, credentials=_credentials(profile, use))
     click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
     if found.cause in ("unknown", "no-body"):
         click.get_current_context().exit(int(Exit.SOME_FAILED))

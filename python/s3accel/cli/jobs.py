@@ -18,7 +18,7 @@ __all__ = ["STDIN", "Job", "content_type_of", "find_jobs"]
 STDIN = "-"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One object to be made.
 

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 from s3accel.redact import redact_url
+from s3accel.transfer.journal import Job as Accepted
 from s3accel.transfer.journaled import JobReport, JournaledUploader, Stopped
 
 from .exits import Exit, overall, text_of
@@ -66,12 +67,9 @@ def run_journal(uploads: JournaledUploader, reporter: Reporter, summary: Summary
     which loses nothing either.
     """
     started = time.monotonic()
-    jobs = uploads.recover()
-    reporter.begin([Job(os.fsdecode(job.path), job.key, job.size) for job in jobs])
-    reported: set[int] = set()
+    reporter.begin([_shown(job) for job in uploads.journal.pending()])
     with _signals(reporter) as (stop, code):
         for report in uploads.run(progress=reporter.progress, stop=stop):
-            reported.add(report.job.id)
             _tell(report, reporter, summary)
         stopped = code()
     left = uploads.journal.counts()["pending"]
@@ -80,6 +78,13 @@ def run_journal(uploads: JournaledUploader, reporter: Reporter, summary: Summary
     if left:
         path = uploads.journal.path
         reporter.note(f"{count_text(left, 'job')} left in {path}; go on with: s3accel resume {path}")
+    watched = [job.watch or 0.0 for job in uploads.journal.watched()]
+    if watched:
+        until = time.strftime("%H:%M", time.localtime(max(watched)))
+        reporter.note(
+            f"{count_text(len(watched), 'upload')} had been cut off; what was on the way then can reach S3 until {until}:"
+            f" s3accel resume {uploads.journal.path}, started after that, looks once more that nothing is left there"
+        )
     if stopped is not None:
         return stopped
     return Exit.PENDING if left else overall(summary.failures, summary.uploaded)
@@ -90,12 +95,15 @@ def _tell(report: JobReport, reporter: Reporter, summary: Summary) -> None:
     status = _STATES[report.state]
     if status == PENDING and _is_stop(report.error):
         status = INTERRUPTED
-    shown = Job(os.fsdecode(job.path), job.key, job.size)
-    outcome = Outcome(shown, job.bucket, status, report.result, report.error)
+    outcome = Outcome(_shown(job), job.bucket, status, report.result, report.error)
     summary.add(outcome)
     reporter.outcome(outcome)
     if status == PENDING and report.error is not None:
         reporter.note(f"  stays in the journal: {text_of(report.error)}")
+
+
+def _shown(job: Accepted) -> Job:
+    return Job(job.source, job.key, job.size)
 
 
 def _is_stop(error: BaseException | None) -> bool:

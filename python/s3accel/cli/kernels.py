@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Mapping
 
 import click
 
@@ -13,9 +15,17 @@ __all__ = ["active_kernels", "kernels"]
 
 WHAT = {
     "sha256": "SHA-256",
-    "sha256-many": "SHA-256, several at once",
+    "sha256-many": "SHA-256",
     "crc": "CRCs",
 }
+
+
+def lanes_of(kernel: Mapping[str, object]) -> str:
+    """How many messages a kernel takes together, which its name tells; "" for CRCs."""
+    if kernel["what"] == "crc":
+        return ""
+    many = re.search(r"-x(\d+)$", str(kernel["name"]))
+    return many[1] if many else {"hybrid": "4"}.get(str(kernel["name"]), "1")
 
 
 def active_kernels() -> dict[str, list[str]]:
@@ -34,22 +44,24 @@ def kernels(as_json: bool) -> None:
 
     The best available ones are chosen when s3accel is imported. S3ACCEL_KERNEL=NAME forces one; a name that is
     unknown, or needs what this processor has not, is an error at import. GB/s is a short measurement made at import
-    to choose between kernels ("-": not measured), no benchmark.
+    to choose between kernels, no benchmark. "At once" is how many messages (chunks of a body, for example) a kernel
+    hashes side by side. Several may be in use: the widest takes most of a long row, others what is left over.
     """
     found = s3accel.kernels()
     if as_json:
         click.echo(json.dumps(found))
         return
-    rows = [("kernel", "computes", "needs", "available", "GB/s", "in use")]
+    rows = [("kernel", "computes", "at once", "needs", "available", "GB/s", "in use")]
     for kernel in found:
         what = str(kernel["what"])
         rows.append(
             (
                 str(kernel["name"]),
                 WHAT.get(what, what),
+                lanes_of(kernel) or "-",
                 str(kernel["needs"]) or "-",
                 "yes" if kernel["available"] else "no",
-                f"{kernel['rate']:.1f}" if kernel["rate"] else "-",
+                f"{kernel['rate']:.1f}" if kernel["rate"] else "not measured" if kernel["available"] else "-",
                 "yes" if kernel["active"] else "",
             )
         )

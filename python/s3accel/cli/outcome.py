@@ -69,7 +69,15 @@ class Outcome:
                 "address": result.connection.address,
                 "tls_version": result.connection.tls_version,
                 "cipher": result.connection.cipher,
+                "route": result.route,
+                "route_reason": result.route_reason,
+                "routes": [
+                    {"route": used.route, "bytes": used.bytes, "seconds": round(used.seconds, 6)}
+                    for used in result.routes
+                ],
                 "attempts": result.attempts,
+                "retries": list(result.retries),
+                "resumed": result.resumed,
                 "seconds": round(result.seconds, 6),
             }
         if self.error is not None:
@@ -85,8 +93,6 @@ def how(result: Any) -> dict[str, Any]:
         "verified": result.verified,
         "verification": result.verification,
         "ranges": result.ranges,
-        "resumed": result.resumed,
-        "route": result.route,
     }
 
 

@@ -124,12 +124,16 @@ def uploaded_line(outcome: Outcome) -> str:
     if hasattr(result, "payload_mode"):
         number = result.parts
         how = f"{number} parts" if number > 1 else "1 put"
+        if result.resumed:
+            how += f", {result.resumed} of them were there already"
     else:
         number = result.ranges
         how = f"{count_text(number, 'range')}, {result.checksum_algorithm if result.verified else 'not'} verified"
         if result.resumed:
             how += f", {size_text(result.resumed)} were there already"
-    again = f", {result.attempts} attempts" if result.attempts > max(1, number) else ""
+    again = f", {len(result.retries)} repeated" if result.retries else ""
+    if result.route_reason:  # there was a choice
+        again += f", {result.route}"
     return (
         f"{outcome.job.way(outcome.url)}  {size_text(result.size)} in {seconds_text(result.seconds)} "
         f"({how}{again})"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from s3accel.credentials import default_provider
-from s3accel.errors import S3AccelError
+from s3accel.errors import ConfigError, S3AccelError
 from s3accel.transfer import Client
 from s3accel.transfer.journal import Journal
 from s3accel.transfer.journaled import JournaledUploader
+from s3accel.transfer.route import ACCELERATE, ROUTES
 
 from .connection import connection_options, connection_settings
 from .exits import Exit, exit_of
@@ -27,12 +29,15 @@ __all__ = ["resume"]
     short_help="Go on with the uploads of a journal.",
     epilog="Credentials are never in a journal: they come from the environment, as for cp. Exit codes: see s3accel --help.",
 )
-@click.argument("journal", type=click.Path(exists=True, dir_okay=False))
+@click.argument("journal", type=click.Path(dir_okay=False))
 @connection_options
 @click.option(
-    "--accelerate/--no-accelerate",
-    default=None,
-    help="Through the bucket's accelerated host, or the regional one. Default: as cp was told.",
+    "--route",
+    type=click.Choice(["auto", *ROUTES]),
+    help="Through the bucket's accelerated host, the regional one, or whichever is faster. Default: as cp was told.",
+)
+@click.option(
+    "--accelerate/--no-accelerate", default=None, help="Short for --route accelerate and --route regional."
 )
 @click.option(
     "--concurrency", metavar="N", type=click.IntRange(1, 256), default=8, help="Requests at the same time."
@@ -61,6 +66,12 @@ def resume(journal: str, **options: Any) -> Exit:
 
 
 def _resume(path: str, options: dict[str, Any], reporter: Any, summary: Summary) -> Exit:
+    if not os.path.exists(path):
+        # Not success: a mistyped path would leave its jobs undone in silence, day after day.
+        raise ConfigError(
+            f"there is no journal {path}: cp --journal {path} makes it; nothing was sent (in a systemd unit,"
+            f" ConditionPathExists={os.path.abspath(path)} skips the start until it is there)"
+        )
     with Journal(path, readonly=True) as journal:
         settings = noted_settings(journal.noted("settings"))
     given = {
@@ -71,7 +82,11 @@ def _resume(path: str, options: dict[str, Any], reporter: Any, summary: Summary)
     for name, value in given.items():
         if name not in settings or _was_given({"max_concurrency": "concurrency"}.get(name, name)):
             settings[name] = value
-    if _was_given("endpoint_url") and options["accelerate"] is None:
+    if options["route"] is not None:
+        if options["accelerate"] is not None:
+            raise ConfigError("resume: --route and --accelerate say the same; give one of them")
+        settings["accelerate"] = "auto" if options["route"] == "auto" else options["route"] == ACCELERATE
+    elif _was_given("endpoint_url") and options["accelerate"] is None:
         settings["accelerate"] = None
     if settings.get("accelerate") is None:
         settings["accelerate"] = settings.get("endpoint_url") is None

@@ -106,8 +106,10 @@ def _copy_ca(server: LocalServer, ca_out: str | None) -> Path:
 
 
 def _how_to_reach(server: LocalServer, ca_file: Path | None, *, secret_is_ours: bool) -> str:
-    # A secret that was given is not printed; the variable it came in serves whoever pastes these lines.
-    secret = shlex.quote(server.secret_access_key) if secret_is_ours else '"$S3ACCEL_SERVE_SECRET_KEY"'
+    # A secret that was given is not printed. Where these lines are pasted the variable may not be set: an empty
+    # secret would look like wrong credentials, so the shell shall say it.
+    given = '"${S3ACCEL_SERVE_SECRET_KEY:?set it to the secret that serve was given}"'
+    secret = shlex.quote(server.secret_access_key) if secret_is_ours else given
     lines = [
         f"S3 endpoint at {server.endpoint_url}, region {server.region}, objects in {server.root}",
         "",
@@ -121,10 +123,9 @@ def _how_to_reach(server: LocalServer, ca_file: Path | None, *, secret_is_ours: 
         lines += [
             f"  export AWS_CA_BUNDLE={shlex.quote(str(ca_file))}",
             "",
-            "Through the accelerated host name (with the two keys above):",
-            "  s3accel cp FILE s3://my-bucket/ \\",
-            f"    --connect-to my-bucket.s3-accelerate.amazonaws.com:443={server.address} \\",
-            f"    --ca-file {shlex.quote(str(ca_file))}",
+            "For s3accel, under the accelerated and every other name of S3 (with the two keys above):",
+            f"  s3accel cp FILE s3://my-bucket/ --connect-to '*={server.address}' --ca-file {shlex.quote(str(ca_file))}",
+            "ls, rm, doctor, accelerate take the same two options.",
         ]
     else:
         lines += [

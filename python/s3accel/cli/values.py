@@ -84,7 +84,7 @@ class _S3Url(_UrlType):
             return value
         text = str(value)
         if not text.lower().startswith("s3://"):
-            self.fail(f"the destination {text!r} is no S3 address; write it as s3://bucket/key", param, ctx)
+            self.fail(f"{text!r} is no S3 address; write it as s3://bucket/key", param, ctx)
         bucket, _, key = text[5:].partition("/")
         if not bucket:
             self.fail(f"{text!r} names no bucket; write it as s3://bucket/key", param, ctx)

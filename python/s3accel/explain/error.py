@@ -157,7 +157,8 @@ def _from_text(text: str) -> Refusal:
             f"{len(text)} characters are no S3 error; at most {MAX_BYTES} are read: cut the log"
         )
     found = _ERROR.search(text)
-    status = _STATUS.search(text)
+    # A log may begin with "100 Continue" or a redirect: the answer is the last one.
+    status = next(reversed([*_STATUS.finditer(text)]), None)
     headers = {name.lower(): value.strip() for name, value in _HEADER.findall(text)}
     end = text.find("</Error>", found.end()) if found is not None else -1
     if found is None or end < 0:

@@ -17,6 +17,8 @@ EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 UNSIGNED = "UNSIGNED-PAYLOAD"
 _S3_SERVICES = ("", "s3", "s3express", "s3-outposts", "s3-object-lambda")
 _REQUEST_LINE = re.compile(r"([!-~]+) (\S+)(?: HTTP/[0-9.]+)?")
+#: The head of a request in what ``curl -v`` prints, among lines that begin with other marks.
+_CURL_HEAD = re.compile(rb"^> [A-Z]+ \S+ HTTP/[0-9.]+\r?$(?:\n> (?=.*\S)[^\r\n]+\r?$)*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,17 @@ class SignedRequest:
     def from_http(cls, data: str | bytes | bytearray, *, scheme: str = "https") -> SignedRequest:
         """From raw HTTP/1.1: request line, header lines, and the body if there is one.
 
-        Lines may end in LF alone, and may carry the ``> `` of ``curl -v``.
+        Lines may end in LF alone. Of what ``curl -v`` prints the last request is taken (after a redirect it is the
+        one that was answered); its body is not among that.
 
         Raises:
             ConfigError: it does not begin with a request line.
         """
         raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
+        if sent := curl_request(raw):
+            raw = sent
         head, separator, body = _split_head(raw)
-        lines = [re.sub(r"^> ?", "", line) for line in head.decode("utf-8", "surrogateescape").splitlines()]
-        while lines and not lines[0].strip():
-            lines.pop(0)
+        lines = head.decode("utf-8", "surrogateescape").splitlines()
         found = _REQUEST_LINE.fullmatch(lines[0].strip()) if lines else None
         if found is None:
             raise ConfigError(
@@ -126,6 +129,12 @@ class SignedRequest:
 
     def __repr__(self) -> str:
         return f"<SignedRequest {self.method} {redact_url(self.url)} {redact_headers(self.headers)}>"
+
+
+def curl_request(log: bytes) -> bytes | None:
+    """The head of the last request in what ``curl -v`` printed; None if there is none."""
+    found = _CURL_HEAD.findall(log)
+    return re.sub(rb"(?m)^> ", b"", found[-1]) if found else None
 
 
 def _split_head(raw: bytes) -> tuple[bytes, bytes, bytes]:

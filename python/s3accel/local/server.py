@@ -266,7 +266,8 @@ class LocalServer:
             listener.listen(256)
         except OSError as error:
             listener.close()
-            raise ConfigError(f"cannot listen on {self._host}:{self._wanted_port}: {error}") from error
+            reason = error.strerror or error
+            raise ConfigError(f"cannot listen on {self._host}:{self._wanted_port}: {reason}") from error
         return listener
 
     def _run(self, listener: socket.socket) -> None:

@@ -1,6 +1,6 @@
 """A throwaway certificate authority and a server certificate for S3's host names.
 
-The authority exists for one folder and a few days; its key is never written anywhere and forgotten once it
+The authority exists for one folder and a year at most; its key is never written anywhere and forgotten once it
 has signed the one certificate. Nothing is installed anywhere: clients are told to trust ``ca_file``.
 """
 
@@ -20,7 +20,8 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from cryptography import x509
 
-VALID_DAYS = 7
+#: Longer than anybody leaves an endpoint running; some clients refuse more than 398 days.
+VALID_DAYS = 365
 
 
 @dataclass(frozen=True)

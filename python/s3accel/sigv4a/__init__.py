@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, NoReturn, cast
 
 from .. import _core
 from ..clock import system_clock
-from ..credentials import REFRESH_BEFORE, Credentials, Provider, StaticProvider, default_provider
-from ..errors import ConfigError, CredentialsError, SigningError
+from ..credentials import Credentials, Provider, load_living, provider_of
+from ..errors import ConfigError, SigningError
 from ..streaming import DEFAULT_CHUNK_SIZE, SignedStream
 from .ecdsa import ALGORITHM, PublicKeyV4a, SigningKeyV4a
 from .inputs import (
@@ -91,16 +91,7 @@ class SignerV4a:
         sign_all_headers: bool = False,
         content_sha256: bool | None = None,
     ) -> None:
-        if isinstance(credentials, Credentials):
-            self._provider: Provider = StaticProvider(credentials)
-        elif credentials is None:
-            self._provider = default_provider()
-        elif isinstance(credentials, Provider):
-            self._provider = credentials
-        else:
-            raise ConfigError(
-                f"credentials must be Credentials or a provider, not {type(credentials).__name__}"
-            )
+        self._provider = provider_of(credentials)
         if not isinstance(service, str) or not re.fullmatch(r"[a-z0-9-]{1,64}", service):
             raise ConfigError(f"{service!r} is no service name")
         self._region_set = region_set_of(region_set)
@@ -132,16 +123,7 @@ class SignerV4a:
             frozen = self._frozen
             if frozen is not None and now < frozen.until:
                 return frozen  # another thread renewed it meanwhile
-            credentials = self._provider.load()
-            if credentials.expired(now):
-                raise CredentialsError(f"{credentials!r} are expired")
-            # The same rule as in `Signer`: early before expiry, and every minute where keys may rotate.
-            until = float("inf")
-            if credentials.expires_at is not None:
-                early = credentials.expires_at - REFRESH_BEFORE
-                until = early if now < early else min(now + 10.0, credentials.expires_at)
-            elif not isinstance(self._provider, StaticProvider):
-                until = now + 60.0
+            credentials, until = load_living(self._provider, now)
             if frozen is not None and frozen.credentials == credentials:
                 key = frozen.key
             else:
@@ -222,6 +204,11 @@ class SignerV4a:
         now = self._clock()
         frozen = self._freeze(now)
         target = target_of(method, url)
+        if "#" in url:
+            # Browsers keep what follows to themselves, so the URL would be one for another object.
+            raise SigningError(
+                "cannot sign: url: a raw '#' ends the path; write %23 for one in a key", "url", url.index("#")
+            )
         for segment in target.query.split("&"):
             if segment.partition("=")[0] in PARAMETERS:
                 raise SigningError("cannot sign: url: it carries a parameter of a signature already", "url")

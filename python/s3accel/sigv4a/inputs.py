@@ -120,6 +120,8 @@ def own_headers(headers: Headers, host: str, reserved: frozenset[str]) -> list[t
                 "as it will be sent",
                 f"header {name}",
             )
+        if not isinstance(value, (str, bytes, bytearray)):
+            raise TypeError(f"header {name}: the value must be str or bytes, not {type(value).__name__}")
         text = value if isinstance(value, str) else bytes(value).decode("latin-1")
         if any(c in text for c in "\r\n\0"):
             raise SigningError(

@@ -204,9 +204,12 @@ class Doctor:
             try:
                 credentials = provider.load()
             except CredentialsError as error:
-                reasons.append(f"{origin}: {error}")
-                continue
-            except Exception as error:  # noqa: BLE001 (botocore raises its own kinds; the doctor goes on)
+                reasons.append(str(error))
+                if error.absent:
+                    continue
+                # There are some, and they are bad: what uploads use next would hide that.
+                return Check("credentials", FAIL, str(error), "correct them where they come from"), None
+            except Exception as error:  # noqa: BLE001 (a provider of the caller's own; the doctor goes on)
                 reasons.append(f"{origin}: {type(error).__name__}: {error}")
                 continue
             # botocore says by which of its ways it found them ("iam-role", "sso", "shared-credentials-file").
