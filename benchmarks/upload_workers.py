@@ -1,11 +1,14 @@
 """One client of bench_upload.py in a process of its own: puts objects, prints JSON with its CPU and wall time.
 
-python upload_workers.py NAME small|large SIZE COUNT IN_FLIGHT PORT CA_FILE
+python upload_workers.py NAME small|large FILE SIZE COUNT IN_FLIGHT PORT CA_FILE
+
+FILE is what is sent as a large object; small ones are bytes in memory (files beside FILE for the programs).
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import io
 import json
 import os
@@ -16,6 +19,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+from upload_programs import PROGRAMS, program
 
 KEY_ID, SECRET, REGION = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "us-east-1"
 Run = Callable[[int], Any]
@@ -217,30 +222,42 @@ NEEDS = {
 }
 
 
-def cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def installed(name: str) -> bool:
+    if name in PROGRAMS:
+        return program(name) is not None
+    return importlib.util.find_spec(NEEDS[name]) is not None
 
 
-def main(name: str, kind: str, size: int, count: int, in_flight: int, port: int, ca: str) -> None:
-    with tempfile.NamedTemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as file:
-        source: Any = os.urandom(1 << 20)[:size] if kind == "small" else file.name
-        if kind == "large":
-            block = os.urandom(1 << 20)
-            for _ in range(size >> 20):
-                file.write(block)
-            file.flush()
-        run = WORKERS[name](kind, source, in_flight, port, ca)
-        if kind == "small":
-            run(min(count, 4 * in_flight))  # connections, caches
-        started, before = time.monotonic(), cpu()
+def used(who: int) -> tuple[float, int]:
+    """CPU seconds and peak memory in bytes, of this process or of the programs that it has run."""
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def main(name: str, kind: str, file: str, size: int, count: int, in_flight: int, port: int, ca: str) -> None:
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(file)) as folder:
+        source: Any = file
+        if name in PROGRAMS:
+            if kind == "small":
+                for number in range(count):
+                    with open(f"{folder}/key{number:08d}", "wb") as small:
+                        small.write(os.urandom(size))
+                source = folder
+            run = PROGRAMS[name](kind, source, in_flight, port, ca, KEY_ID, SECRET)
+        else:
+            if kind == "small":
+                source = os.urandom(size)
+            run = WORKERS[name](kind, source, in_flight, port, ca)
+            if kind == "small":
+                run(min(count, 4 * in_flight))  # connections, caches
+        who = resource.RUSAGE_CHILDREN if name in PROGRAMS else resource.RUSAGE_SELF
+        started, (before, _) = time.monotonic(), used(who)
         run(count)
-        used, wall = cpu() - before, time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"cpu": used, "wall": wall, "peak": peak * 1024}), flush=True)
+        wall, (after, peak) = time.monotonic() - started, used(who)
+    print(json.dumps({"cpu": after - before, "wall": wall, "peak": peak}), flush=True)
     os._exit(0)  # awscrt's threads would keep the process
 
 
 if __name__ == "__main__":
-    name, kind, *numbers, ca = sys.argv[1:]
-    main(name, kind, *map(int, numbers), ca)
+    name, kind, file, *numbers, ca = sys.argv[1:]
+    main(name, kind, file, *map(int, numbers), ca)

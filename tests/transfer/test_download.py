@@ -179,7 +179,7 @@ def test_a_broken_range_starts_again_at_its_place(new_client, tmp_path):
         return None
 
     result = fetch(new_client, Server(change=change), tmp_path / "out")
-    assert (result.attempts, result.retries) == (6, ("the connection was lost",) * 2)
+    assert (result.attempts, result.retries) == (3, ("the connection was lost",) * 2)
     assert (tmp_path / "out").read_bytes() == DATA
 
 

@@ -168,16 +168,13 @@ def test_auto_falls_back_when_acceleration_is_not_configured(new_client, s3, s3_
     assert (result.route, s3.objects["k"]) == ("regional", DATA)
     assert "over the accelerate route" in result.retries[0]
     assert client.upload(b"x", "bkt", "k").retries == ()  # the second upload knows
-    with pytest.raises(UploadError):  # a stream cannot be read again; but the router knows by now
-        new_client(accelerate="auto").upload(iter([b"x"]), "bkt", "k")
 
 
 def test_auto_falls_back_when_a_host_cannot_be_reached(new_client, s3):
     s3.hook = lambda request, _: ConnectError("no") if "s3-accelerate" in request.url else None
     client = new_client(accelerate="auto")
     result = client.upload(b"abc", "bkt", "k")
-    assert result.route == "regional"
-    assert result.attempts == 4
+    assert (result.route, result.attempts) == ("regional", 2)
 
 
 def test_auto_rules_out_names_that_cannot_be_accelerated(new_client, s3):

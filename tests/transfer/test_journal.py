@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import shutil
@@ -395,27 +394,6 @@ class Checkpointless:
         if "checkpoint" in sql and self._spare.exists():
             raise sqlite3.OperationalError("database or disk is full")
         return self._db.execute(sql, *values)
-
-
-@pytest.mark.skipif(
-    not os.environ.get("S3ACCEL_TINY_DISK"), reason="S3ACCEL_TINY_DISK names an empty disk of 6 MiB"
-)
-def test_a_disk_that_is_really_full(source):
-    """mount -t tmpfs -o size=6m tmpfs DIR"""
-    tiny = Path(os.environ["S3ACCEL_TINY_DISK"])
-    with Journal(tiny / "j") as journal:
-        accepted = []
-        with contextlib.suppress(JournalError):
-            while len(accepted) < 10_000:
-                accepted += journal.accept([new_job(source, "b", f"{len(accepted)}-" + "x" * 500)])
-        assert 10 < len(accepted) < 10_000
-        with contextlib.suppress(OSError), open(tiny / "fill", "wb", buffering=0) as file:
-            while file.write(b"x" * 4096) == 4096:
-                pass
-        for number in accepted:
-            journal.finish(number, JournalOutcome(STORED, etag='"d41d8cd98f00b204e9800998ecf8427e"'))
-    with Journal(tiny / "j") as journal:
-        assert journal.counts() == {PENDING: 0, STORED: len(accepted), FAILED: 0}
 
 
 # -- the file

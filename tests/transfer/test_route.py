@@ -203,6 +203,25 @@ def test_the_estimate_moves(router, now):
     assert 8 * MB < estimate < 9.5 * MB
 
 
+def test_what_cannot_be_measured_is_not_spent_on_measuring(router, now):
+    for _ in range(20):
+        decision = router.choose("b", None, measure=False)
+        assert (decision.route, decision.probe) == (ACCELERATE, False)
+        router.report("b", decision.route, 8 * MB, 100.0, measure=False)
+    assert router.snapshot("b")[ACCELERATE]["upload_bytes_per_second"] is None
+    learn(router, now, 10 * MB, 50 * MB)
+    assert router.choose("b", None, measure=False).route == REGIONAL
+    # It may still find that a route is back.
+    router.report("b", REGIONAL, 0, 0.1, REFUSED)
+    now.seconds += 31
+    trial = router.choose("b", None, measure=False)
+    assert (trial.route, trial.probe) == (REGIONAL, True)
+    now.seconds += 1
+    router.report("b", REGIONAL, 0, 0.1, measure=False)
+    assert router.available("b", REGIONAL)
+    assert router.choose("b", None, measure=False).route == REGIONAL
+
+
 # -- what is broken
 
 
@@ -242,7 +261,7 @@ def test_unreachable_waits_longer_each_time(router, now):
         waits.append(now.seconds - start)
     assert waits == [30, 60, 120, 240, 480, 600, 600]
     now.seconds += 1
-    router.answered("b", ACCELERATE, 0.01)
+    router.report("b", ACCELERATE, 0, 0.01, measure=False)
     router.report("b", ACCELERATE, 0, 0.0, REFUSED)
     now.seconds += 30
     assert router.choose("b", 8 * MB).route == ACCELERATE
@@ -268,11 +287,12 @@ def test_a_few_lost_connections_are_not_the_route(router):
     lost = ConnectionLost("broken", host="edge", phase="send")
     for _ in range(2):
         router.report("b", ACCELERATE, 100, 1.0, lost)
-        assert router.fallback("b", ACCELERATE, lost) is None
+        assert router.fallback("b", ACCELERATE, lost).route == REGIONAL  # this object; others still go there
+        assert router.available("b", ACCELERATE)
     router.report("b", ACCELERATE, 8 * MB, 1.0)
     for _ in range(3):
         router.report("b", ACCELERATE, 100, 1.0, lost)
-    assert router.fallback("b", ACCELERATE, lost).route == REGIONAL
+    assert not router.available("b", ACCELERATE)
 
 
 def test_a_trial_that_fails_otherwise_counts_at_once(router, now):
@@ -338,7 +358,7 @@ def test_every_byte_and_second_is_accounted(router, now):
     router.report("b", ACCELERATE, 8 * MB, 2.0)
     router.report("b", ACCELERATE, 1 * MB, 0.5, ConnectionLost("reset"))
     router.report("b", REGIONAL, 100, 0.1)
-    router.answered("b", REGIONAL, 0.2)
+    router.report("b", REGIONAL, 0, 0.2, measure=False)
     use = router.use("b")
     assert (use[ACCELERATE].requests, use[ACCELERATE].bytes, use[ACCELERATE].seconds) == (2, 9 * MB, 2.5)
     assert (use[REGIONAL].requests, use[REGIONAL].bytes) == (2, 100)

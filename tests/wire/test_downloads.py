@@ -80,7 +80,7 @@ def test_every_size(client, s3accel_bucket, tmp_path, size, to):
     assert (path.read_bytes() if to == "path" else target.getvalue()) == data
     assert (result.size, result.verified, result.checksum_algorithm) == (size, True, "crc64nvme")
     assert result.checksum == client.head(s3accel_bucket, "k").checksums["crc64nvme"]
-    assert result.ranges == result.attempts == max(1, -(-size // STEP))
+    assert (result.ranges, result.attempts) == (max(1, -(-size // STEP)), 1)
     assert result.host == f"{s3accel_bucket}.s3-accelerate.amazonaws.com"
     assert (result.route, result.tls_version) == ("accelerate", "TLSv1.3")
     assert left_in(tmp_path) == (["out"] if to == "path" else [])
@@ -150,7 +150,7 @@ def test_a_range_is_asked_for_again(client, s3accel_bucket, faults, tmp_path, ac
     faults(first(2, is_range(2 * STEP), action))
     result = client.download(s3accel_bucket, "k", tmp_path / "out", part_size=STEP)
     assert (tmp_path / "out").read_bytes() == DATA
-    assert (result.attempts, len(result.retries), result.verified) == (14, 2, True)
+    assert (result.attempts, len(result.retries), result.verified) == (3, 2, True)
 
 
 def test_what_arrived_is_kept_and_gone_on_with(client, s3accel_server, s3accel_bucket, faults, tmp_path):

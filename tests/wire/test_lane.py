@@ -35,7 +35,7 @@ class Put:
         self.status = self.error = self.connection = self.head = None
         self.answers = 0
 
-    def prepare(self):
+    def prepare(self, waiting):
         return self.origin, self.url, ["X-A: b", "Expect:", "Accept:", "Content-Type:"], self.body
 
     def answered(self, status, head, body, connection):
@@ -167,7 +167,7 @@ def test_a_job_that_cannot_be_prepared_fails_alone(new_lane, serve):
     server = serve(echo)
     one = new_lane()
     bad, good = Put(f"{server.url}/bad"), Put(f"{server.url}/good")
-    bad.prepare = lambda: 1 / 0
+    bad.prepare = lambda waiting: 1 / 0
     one.submit(bad)
     one.submit(good)
     assert isinstance(bad.wait().error, ZeroDivisionError)

@@ -562,6 +562,36 @@ def test_a_cancelled_request_ends_soon(transport, serve):
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("sent", [None, 0, 20_000])
+def test_a_cancelled_answer_ends_soon(transport, serve, sent):
+    """The server falls silent before the head of its answer, or in its body; the request is made in a thread."""
+    release, cancelled = threading.Event(), threading.Event()
+
+    def handler(connection):
+        connection.head()
+        if sent is not None:
+            connection.answer(200, bytes(sent), length=100_000)
+        release.wait(20)
+
+    server = serve(handler)
+    took = []
+
+    def run():
+        request = Request("GET", server.url, sink=lambda _: len, cancelled=cancelled.is_set)
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="cancelled"):
+            transport.send(request)
+        took.append(time.monotonic() - started)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    threading.Timer(0.3, cancelled.set).start()
+    thread.join(15)
+    release.set()
+    thread.join()
+    assert took[0] < 5
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_ctrl_c_gets_through_to_the_main_thread(transport, serve, method):
     release = threading.Event()

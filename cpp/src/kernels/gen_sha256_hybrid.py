@@ -4,11 +4,16 @@ The message schedule of a block does not depend on the hash state; only the 64 r
 of 4 messages x 2 blocks run as 8 lanes of ymm registers, while the rounds of the previous 8 blocks run as 4
 SHA-NI chains that only load W + K. Both instruction streams are woven at a grain of a few instructions,
 because out-of-order execution alone cannot reach that far ahead.
+
+The order decides the speed: on Zen 4 the same instructions take 33 to 47 cycles a block, because an instruction's
+place in its group of six also decides which of two schedulers it goes to, and the chains have no slack for a
+rnds2 that waits. The order here repeats (4 times for the first 16 words, 24 times for two further words), so that it
+is described by the few numbers below; they were found by annealing against the clock.
 """
 
 from __future__ import annotations
 
-from asmgen import ROUND_CONSTANTS, SWAP_QUADS, frame, function, longs, merge, write
+from asmgen import ROUND_CONSTANTS, SWAP_QUADS, frame, function, longs, write
 
 NAME = "s3accel_sha256_hybrid_x4"
 ABOUT = [
@@ -17,19 +22,124 @@ ABOUT = [
 ]
 
 POINTERS = ["r8", "r9", "r10", "r11"]
-ABEF = [1, 3, 5, 7]  # xmm numbers of the chains' states
+ABEF = [1, 3, 5, 7]  # xmm numbers of the chains' states; xmm0 takes W + K
 CDGH = [2, 4, 6, 8]
-TEMPS = list(range(9, 16))
-W = list(range(16, 32))
+FREE = list(range(9, 32))  # for the schedule
 
 # A buffer of W + K for 8 lanes: quads of words 0..15 as loaded (lane = message + 4 * block), then one 64-byte
 # row for each pair of words 16..63, in the order vpunpckldq and vpunpckhdq leave the lanes.
 BUFFER = 512 + 24 * 64
 PAIR_OFFSET = [0, 8, 32, 40, 16, 24, 48, 56]
 
-# How many schedule instructions follow each rnds2, in turn (scaled so that all are used up). The best of 54 even
-# and uneven patterns on Zen 4, by some percent; loosening the schedule's own order at random gained nothing.
-PATTERN = [5, 4, 0]
+# The stack: the chains' states at the start of their block, the caller's `states`, two buffers.
+CALLERS_STATES = 128
+BUFFERS = 192
+
+# The constants, from %rdi on: the 64 round constants, the first 16 in the order words are loaded, the byte swap.
+FIRST = 256
+SWAP = FIRST + 128
+
+# The schedule is 4 groups of 28 instructions (words 4 * group .. + 3) and 24 groups of 32 (two words each), in the
+# order of `load_words` and `make_words`. When each instruction of a group is due, counted in instructions from
+# the group's begin: earlier and later groups overlap with it.
+QUAD_DUE = [
+    1, 0, -12, -8.1, 5.3, 4.5, 4, 0, 12, 5, 13, 4.8, 14, 11, 16.5, 9.5, 16, 26, 29.4, 13.7, 17, 13, 19, 15,
+    20, 44.3, 29.5, 24.2,
+]
+PAIR_DUE = [
+    -30.3, -19, -35.7, -19, -12, -8.3, 17, -12.4, -9.4, -10, -4.5, -4.5, -4, 8, 10, 7, 12.4, 25, 27, 32, 12,
+    7, 19.8, 28, 32, 38, 46, 51.8, 52, 54.3, 53, 58,
+]
+# How many schedule instructions stand before each rnds2 in turn, and how many of those between it and its load:
+# for the 10 rnds2 beside a group of 28 instructions, and for the 9 beside a group of 32.
+QUAD_WEAVE = [(3, 2), (0, 0), (8, 1), (1, 1), (4, 0), (3, 0), (1, 1), (2, 2), (0, 0), (6, 2)]
+PAIR_WEAVE = [(0, 0), (6, 3), (4, 2), (5, 2), (4, 2), (2, 2), (4, 3), (2, 2), (5, 3)]
+
+
+class Schedule:
+    """The instructions that compute W + K of 8 blocks, each with the time it is due, on virtual registers."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[float, str, int, list[int]]] = []  # due, text, target (0: none), sources
+        self.group_begin = 0
+        self.group_due: list[float] = []
+        self.place = 0
+        self.registers = 0
+        words: list[int] = []
+        for quad in range(4):
+            self.begin(28 * quad, QUAD_DUE)
+            words += self.load_words(quad)
+        for i in range(16, 64, 2):
+            self.begin(112 + 16 * (i - 16), PAIR_DUE)
+            words += self.make_words(i, words)
+        self.items.sort(key=lambda item: item[0])
+
+    def begin(self, at: int, due: list[float]) -> None:
+        self.group_begin, self.group_due, self.place = at, due, 0
+
+    def add(self, text: str, *sources: int, target: bool = True) -> int:
+        """Adds an instruction with {d} for its target and {0}, {1} for its sources; returns the target."""
+        self.registers += target
+        due = self.group_begin + self.group_due[self.place]
+        self.items.append((due, text, self.registers if target else 0, list(sources)))
+        self.place += 1
+        return self.registers
+
+    def load_words(self, quad: int) -> list[int]:
+        at = 16 * quad
+        rows = [self.add(f"vmovdqu32 {at}(%{pointer},%rax), %xmm{{d}}") for pointer in POINTERS]
+        for r, pointer in enumerate(POINTERS):
+            rows[r] = self.add(f"vinserti32x4 $1, {64 + at}(%{pointer},%rax), %ymm{{0}}, %ymm{{d}}", rows[r])
+        rows = [self.add(f"vpshufb {SWAP}(%rdi), %ymm{{0}}, %ymm{{d}}", row) for row in rows]
+        sums = [self.add(f"vpaddd {FIRST + 32 * quad}(%rdi), %ymm{{0}}, %ymm{{d}}", row) for row in rows]
+        for r in range(4):
+            self.add(f"vmovdqa32 %ymm{{0}}, {(quad * 4 + r) * 32}(%rcx)", sums[r], target=False)
+        low = [self.two("vpunpckldq", rows[r], rows[r + 1]) for r in (0, 2)]
+        high = [self.two("vpunpckhdq", rows[r], rows[r + 1]) for r in (0, 2)]
+        second, first = self.two("vpunpckhqdq", *low), self.two("vpunpcklqdq", *low)
+        fourth, third = self.two("vpunpckhqdq", *high), self.two("vpunpcklqdq", *high)
+        return [first, second, third, fourth]
+
+    def make_words(self, i: int, w: list[int]) -> list[int]:
+        begun = []
+        for k in (i, i + 1):
+            total = self.two("vpaddd", w[k - 16], w[k - 7])
+            begun.append(self.two("vpaddd", total, self.sigma(w[k - 15], 7, 18, 3)))
+        made = [self.two("vpaddd", begun[k], self.sigma((w + begun)[i + k - 2], 17, 19, 10)) for k in (0, 1)]
+        sums = [
+            self.add(f"vpaddd {4 * (i + k)}(%rdi){{{{1to8}}}}, %ymm{{0}}, %ymm{{d}}", made[k]) for k in (0, 1)
+        ]
+        rows = [self.two(name, *sums) for name in ("vpunpckldq", "vpunpckhdq")]
+        for k in (0, 1):
+            at = 512 + (i // 2 - 8) * 64 + 32 * k
+            self.add(f"vmovdqa32 %ymm{{0}}, {at}(%rcx)", rows[k], target=False)
+        return made
+
+    def sigma(self, x: int, a: int, b: int, shift: int) -> int:
+        # XOR twice instead of vpternlogd: a ternlog takes the pipes rnds2 needs (12 cycles against 8, measured).
+        first, second = self.one("vprord", a, x), self.one("vprord", b, x)
+        both = self.two("vpxord", first, second)
+        return self.two("vpxord", both, self.one("vpsrld", shift, x))
+
+    def one(self, name: str, count: int, source: int) -> int:
+        return self.add(f"{name} ${count}, %ymm{{0}}, %ymm{{d}}", source)
+
+    def two(self, name: str, a: int, b: int) -> int:
+        return self.add(f"{name} %ymm{{1}}, %ymm{{0}}, %ymm{{d}}", a, b)
+
+    def lines(self) -> list[str]:
+        """The instructions in their order, with the registers of the CPU; the longest unused one is taken next."""
+        last = {source: n for n, (_, _, _, sources) in enumerate(self.items) for source in sources}
+        free, held, out = list(FREE), {}, []
+        for n, (_, text, target, sources) in enumerate(self.items):
+            names = [held[source] for source in sources]
+            for source in dict.fromkeys(sources):
+                if last[source] == n:
+                    free.append(held.pop(source))
+            if target:
+                held[target] = free.pop(0)
+            out.append(text.format(*names, d=held.get(target)))
+        return out
 
 
 def wk_offset(lane: int, pair: int) -> int:
@@ -38,121 +148,41 @@ def wk_offset(lane: int, pair: int) -> int:
     return 512 + (pair - 8) * 64 + PAIR_OFFSET[lane]
 
 
-def y(register: int) -> str:
-    return f"%ymm{register}"
+def save(s: int) -> list[str]:
+    return [f"vmovdqa %xmm{ABEF[s]}, {32 * s}(%rsp)", f"vmovdqa %xmm{CDGH[s]}, {32 * s + 16}(%rsp)"]
 
 
-def schedule(offset: str, buffer: str) -> list[str]:
-    """W + K of the blocks at `offset` and `offset` + 64 of all messages, into `buffer`."""
-    out: list[str] = []
-    used = 0
-    for quad in range(4):
-        rows = [TEMPS[(used + i) % 7] for i in range(4)]
-        spare = [TEMPS[(used + 4 + i) % 7] for i in range(2)]
-        used += 6
-        at = 16 * quad
-        for r in range(4):
-            out.append(f"vmovdqu {at}(%{POINTERS[r]},%{offset}), %xmm{rows[r]}")
-        for r in range(4):
-            out.append(f"vinserti128 $1, {64 + at}(%{POINTERS[r]},%{offset}), {y(rows[r])}, {y(rows[r])}")
-        for r in range(4):
-            out.append(f"vpshufb Lswap(%rip), {y(rows[r])}, {y(rows[r])}")
-        w = W[4 * quad : 4 * quad + 4]
-        for r in range(4):
-            out.append(f"vpaddd Lfirst+{32 * quad}(%rip), {y(rows[r])}, {y(w[r])}")
-        for r in range(4):
-            out.append(f"vmovdqa64 {y(w[r])}, {(quad * 4 + r) * 32}(%{buffer})")
-        low, high = spare
-        out += [
-            f"vpunpckldq {y(rows[1])}, {y(rows[0])}, {y(w[0])}",
-            f"vpunpckldq {y(rows[3])}, {y(rows[2])}, {y(low)}",
-            f"vpunpckhdq {y(rows[1])}, {y(rows[0])}, {y(w[2])}",
-            f"vpunpckhdq {y(rows[3])}, {y(rows[2])}, {y(high)}",
-            f"vpunpckhqdq {y(low)}, {y(w[0])}, {y(w[1])}",
-            f"vpunpcklqdq {y(low)}, {y(w[0])}, {y(w[0])}",
-            f"vpunpckhqdq {y(high)}, {y(w[2])}, {y(w[3])}",
-            f"vpunpcklqdq {y(high)}, {y(w[2])}, {y(w[2])}",
-        ]
-
-    # XOR twice instead of vpternlogd: a ternlog takes the pipes rnds2 needs (12 cycles against 8, measured).
-    def sigma0(i: int) -> list[str]:
-        w, w9, x, a, b = W[i % 16], W[(i - 7) % 16], W[(i - 15) % 16], TEMPS[4], TEMPS[5]
-        return [
-            f"vpaddd {y(w9)}, {y(w)}, {y(w)}",
-            f"vprord $7, {y(x)}, {y(a)}",
-            f"vprord $18, {y(x)}, {y(b)}",
-            f"vpxor {y(b)}, {y(a)}, {y(a)}",
-            f"vpsrld $3, {y(x)}, {y(b)}",
-            f"vpxor {y(b)}, {y(a)}, {y(a)}",
-            f"vpaddd {y(a)}, {y(w)}, {y(w)}",
-        ]
-
-    def sigma1(i: int, a: int, b: int) -> list[str]:
-        w, x = W[i % 16], W[(i - 2) % 16]
-        return [
-            f"vprord $17, {y(x)}, {y(a)}",
-            f"vprord $19, {y(x)}, {y(b)}",
-            f"vpxor {y(b)}, {y(a)}, {y(a)}",
-            f"vpsrld $10, {y(x)}, {y(b)}",
-            f"vpxor {y(b)}, {y(a)}, {y(a)}",
-            f"vpaddd {y(a)}, {y(w)}, {y(w)}",
-        ]
-
-    def store(i: int) -> list[str]:
-        a, b, c = TEMPS[4:7]
-        row = 512 + (i // 2 - 8) * 64
-        return [
-            f"vpaddd Lround+{4 * i}(%rip){{1to8}}, {y(W[i % 16])}, {y(a)}",
-            f"vpaddd Lround+{4 * i + 4}(%rip){{1to8}}, {y(W[(i + 1) % 16])}, {y(b)}",
-            f"vpunpckldq {y(b)}, {y(a)}, {y(c)}",
-            f"vpunpckhdq {y(b)}, {y(a)}, {y(a)}",
-            f"vmovdqa64 {y(c)}, {row}(%{buffer})",
-            f"vmovdqa64 {y(a)}, {row + 32}(%{buffer})",
-        ]
-
-    out += sigma0(16) + sigma0(17)
-    for i in range(16, 64, 2):
-        first, second = sigma1(i, TEMPS[0], TEMPS[1]), sigma1(i + 1, TEMPS[2], TEMPS[3])
-        critical = [line for both in zip(first, second, strict=True) for line in both]
-        other = (store(i - 2) if i > 16 else []) + (sigma0(i + 2) + sigma0(i + 3) if i + 2 < 64 else [])
-        out += merge(other, critical) if len(other) >= len(critical) else merge(critical, other)
-    return out + store(62)
-
-
-def rounds(buffer: str) -> list[list[str]]:
-    """The 64 rounds of two blocks of each chain; each item stays together."""
-    out: list[list[str]] = []
+def rounds() -> list[tuple[str, list[str]]]:
+    """The 64 rounds of two blocks of each chain: the loads of W + K and the rnds2 with what follows it."""
+    out = []
     for block in range(2):
-        for s in range(4):
-            out.append([f"vmovdqa %xmm{ABEF[s]}, {32 * s}(%rsp)"])
-            out.append([f"vmovdqa %xmm{CDGH[s]}, {32 * s + 16}(%rsp)"])
         for pair in range(32):
             for s in range(4):
-                source, target = (ABEF[s], CDGH[s]) if pair % 2 == 0 else (CDGH[s], ABEF[s])
-                load = f"vmovq {wk_offset(s + 4 * block, pair)}(%{buffer}), %xmm0"
-                out.append([load, f"sha256rnds2 %xmm{source}, %xmm{target}"])
-        for s in range(4):
-            out.append([f"vpaddd {32 * s}(%rsp), %xmm{ABEF[s]}, %xmm{ABEF[s]}"])
-            out.append([f"vpaddd {32 * s + 16}(%rsp), %xmm{CDGH[s]}, %xmm{CDGH[s]}"])
+                a, c = ABEF[s], CDGH[s]
+                source, target = (a, c) if pair % 2 == 0 else (c, a)
+                lines = [f"sha256rnds2 %xmm{source}, %xmm{target}"]
+                if pair == 31:
+                    lines += [f"vpaddd {32 * s}(%rsp), %xmm{a}, %xmm{a}"]
+                    lines += [f"vpaddd {32 * s + 16}(%rsp), %xmm{c}, %xmm{c}", *save(s)]
+                out.append((f"vmovq {wk_offset(s + 4 * block, pair)}(%rsi), %xmm0", lines))
     return out
 
 
-def weave(chains: list[list[str]], others: list[str]) -> list[str]:
+def weave(chains: list[tuple[str, list[str]]], others: list[str]) -> list[str]:
+    beside_quads = 4 * len(QUAD_WEAVE)
     out: list[str] = []
-    scale = len(others) / (len(chains) * sum(PATTERN) / len(PATTERN))
-    due, taken = 0.0, 0
-    for i, item in enumerate(chains):
-        out += item
-        due += PATTERN[i % len(PATTERN)] * scale
-        while taken < len(others) and taken < due - 1e-9:
-            out.append(others[taken])
-            taken += 1
-    return out + others[taken:]
+    for i, (load, lines) in enumerate(chains):
+        before, between = QUAD_WEAVE[i % len(QUAD_WEAVE)]
+        if i >= beside_quads:
+            before, between = PAIR_WEAVE[(i - beside_quads) % len(PAIR_WEAVE)]
+        out += [*others[: before - between], load, *others[before - between : before], *lines]
+        others = others[before:]
+    return out + others
 
 
 def body() -> list[str]:
     out = [f"mov {8 * s}(%rsi), %{POINTERS[s]}" for s in range(4)]
-    out += ["shl $6, %rdx", "xor %eax, %eax", "lea 128(%rsp), %rsi", f"lea {128 + BUFFER}(%rsp), %rcx"]
+    out += [f"lea {BUFFERS}(%rsp), %rcx", f"lea {BUFFERS + BUFFER}(%rsp), %rsi", "shl $6, %rdx", "xor %eax, %eax"]
     for s in range(4):
         a, c = ABEF[s], CDGH[s]
         out += [
@@ -161,12 +191,16 @@ def body() -> list[str]:
             f"vpalignr $8, %xmm{c}, %xmm{a}, %xmm15",
             f"vpblendw $0xF0, %xmm{a}, %xmm{c}, %xmm{c}",
             f"vmovdqa %xmm15, %xmm{a}",
+            *save(s),
         ]
-    out += schedule("rax", "rsi")
-    out += ["add $128, %rax", "cmp %rdx, %rax", "jae 2f", ".p2align 6", "1:"]
-    out += weave(rounds("rsi"), schedule("rax", "rcx"))
+    out += [f"mov %rdi, {CALLERS_STATES}(%rsp)", "lea Lconstants(%rip), %rdi"]
+    schedule = Schedule().lines()
+    out += [*schedule, "xchg %rsi, %rcx", "add $128, %rax", "cmp %rdx, %rax", "jae 2f", ".p2align 6", "1:"]
+    out += weave(rounds(), schedule)
     out += ["xchg %rsi, %rcx", "add $128, %rax", "cmp %rdx, %rax", "jb 1b", "2:"]
-    out += [line for item in rounds("rsi") for line in item]
+    for load, lines in rounds():
+        out += [load, *lines]
+    out.append(f"mov {CALLERS_STATES}(%rsp), %rdi")
     for s in range(4):
         a, c = ABEF[s], CDGH[s]
         out += [
@@ -181,10 +215,10 @@ def body() -> list[str]:
 
 
 def main() -> None:
-    constants = [".p2align 6", "Lround:", longs(ROUND_CONSTANTS), "Lfirst:"]
+    constants = [".p2align 6", "Lconstants:", longs(ROUND_CONSTANTS)]
     constants += [longs(ROUND_CONSTANTS[4 * q : 4 * q + 4] * 2) for q in range(4)]
-    constants += ["Lswap:", SWAP_QUADS, SWAP_QUADS]
-    functions = [function(NAME, body(), 128 + 2 * BUFFER)]
+    constants += [SWAP_QUADS, SWAP_QUADS]
+    functions = [function(NAME, body(), BUFFERS + 2 * BUFFER)]
     write(__file__, "sha256_hybrid.S", frame("gen_sha256_hybrid.py", ABOUT, constants, functions))
 
 

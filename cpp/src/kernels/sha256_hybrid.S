@@ -11,14 +11,12 @@
 .section .rodata
 #endif
 .p2align 6
-Lround:
+Lconstants:
 .long 0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
-Lfirst:
 .long 0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5
 .long 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5
 .long 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3
 .long 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174
-Lswap:
 .quad 0x0405060700010203, 0x0c0d0e0f08090a0b
 .quad 0x0405060700010203, 0x0c0d0e0f08090a0b
 .text
@@ -37,2358 +35,2361 @@ push %rbp
 .cfi_offset %rbp, -16
 mov %rsp, %rbp
 .cfi_def_cfa_register %rbp
-sub $4288, %rsp
+sub $4352, %rsp
 and $-64, %rsp
 mov 0(%rsi), %r8
 mov 8(%rsi), %r9
 mov 16(%rsi), %r10
 mov 24(%rsi), %r11
+lea 192(%rsp), %rcx
+lea 2240(%rsp), %rsi
 shl $6, %rdx
 xor %eax, %eax
-lea 128(%rsp), %rsi
-lea 2176(%rsp), %rcx
 vpshufd $0xB1, 0(%rdi), %xmm1
 vpshufd $0x1B, 16(%rdi), %xmm2
 vpalignr $8, %xmm2, %xmm1, %xmm15
 vpblendw $0xF0, %xmm1, %xmm2, %xmm2
 vmovdqa %xmm15, %xmm1
+vmovdqa %xmm1, 0(%rsp)
+vmovdqa %xmm2, 16(%rsp)
 vpshufd $0xB1, 32(%rdi), %xmm3
 vpshufd $0x1B, 48(%rdi), %xmm4
 vpalignr $8, %xmm4, %xmm3, %xmm15
 vpblendw $0xF0, %xmm3, %xmm4, %xmm4
 vmovdqa %xmm15, %xmm3
+vmovdqa %xmm3, 32(%rsp)
+vmovdqa %xmm4, 48(%rsp)
 vpshufd $0xB1, 64(%rdi), %xmm5
 vpshufd $0x1B, 80(%rdi), %xmm6
 vpalignr $8, %xmm6, %xmm5, %xmm15
 vpblendw $0xF0, %xmm5, %xmm6, %xmm6
 vmovdqa %xmm15, %xmm5
+vmovdqa %xmm5, 64(%rsp)
+vmovdqa %xmm6, 80(%rsp)
 vpshufd $0xB1, 96(%rdi), %xmm7
 vpshufd $0x1B, 112(%rdi), %xmm8
 vpalignr $8, %xmm8, %xmm7, %xmm15
 vpblendw $0xF0, %xmm7, %xmm8, %xmm8
 vmovdqa %xmm15, %xmm7
-vmovdqu 0(%r8,%rax), %xmm9
-vmovdqu 0(%r9,%rax), %xmm10
-vmovdqu 0(%r10,%rax), %xmm11
-vmovdqu 0(%r11,%rax), %xmm12
-vinserti128 $1, 64(%r8,%rax), %ymm9, %ymm9
-vinserti128 $1, 64(%r9,%rax), %ymm10, %ymm10
-vinserti128 $1, 64(%r10,%rax), %ymm11, %ymm11
-vinserti128 $1, 64(%r11,%rax), %ymm12, %ymm12
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vpshufb Lswap(%rip), %ymm11, %ymm11
-vpshufb Lswap(%rip), %ymm12, %ymm12
-vpaddd Lfirst+0(%rip), %ymm9, %ymm16
-vpaddd Lfirst+0(%rip), %ymm10, %ymm17
-vpaddd Lfirst+0(%rip), %ymm11, %ymm18
-vpaddd Lfirst+0(%rip), %ymm12, %ymm19
-vmovdqa64 %ymm16, 0(%rsi)
-vmovdqa64 %ymm17, 32(%rsi)
-vmovdqa64 %ymm18, 64(%rsi)
-vmovdqa64 %ymm19, 96(%rsi)
-vpunpckldq %ymm10, %ymm9, %ymm16
-vpunpckldq %ymm12, %ymm11, %ymm13
-vpunpckhdq %ymm10, %ymm9, %ymm18
-vpunpckhdq %ymm12, %ymm11, %ymm14
-vpunpckhqdq %ymm13, %ymm16, %ymm17
-vpunpcklqdq %ymm13, %ymm16, %ymm16
-vpunpckhqdq %ymm14, %ymm18, %ymm19
-vpunpcklqdq %ymm14, %ymm18, %ymm18
-vmovdqu 16(%r8,%rax), %xmm15
-vmovdqu 16(%r9,%rax), %xmm9
-vmovdqu 16(%r10,%rax), %xmm10
-vmovdqu 16(%r11,%rax), %xmm11
-vinserti128 $1, 80(%r8,%rax), %ymm15, %ymm15
-vinserti128 $1, 80(%r9,%rax), %ymm9, %ymm9
-vinserti128 $1, 80(%r10,%rax), %ymm10, %ymm10
-vinserti128 $1, 80(%r11,%rax), %ymm11, %ymm11
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vpshufb Lswap(%rip), %ymm11, %ymm11
-vpaddd Lfirst+32(%rip), %ymm15, %ymm20
-vpaddd Lfirst+32(%rip), %ymm9, %ymm21
-vpaddd Lfirst+32(%rip), %ymm10, %ymm22
-vpaddd Lfirst+32(%rip), %ymm11, %ymm23
-vmovdqa64 %ymm20, 128(%rsi)
-vmovdqa64 %ymm21, 160(%rsi)
-vmovdqa64 %ymm22, 192(%rsi)
-vmovdqa64 %ymm23, 224(%rsi)
-vpunpckldq %ymm9, %ymm15, %ymm20
-vpunpckldq %ymm11, %ymm10, %ymm12
-vpunpckhdq %ymm9, %ymm15, %ymm22
-vpunpckhdq %ymm11, %ymm10, %ymm13
-vpunpckhqdq %ymm12, %ymm20, %ymm21
-vpunpcklqdq %ymm12, %ymm20, %ymm20
-vpunpckhqdq %ymm13, %ymm22, %ymm23
-vpunpcklqdq %ymm13, %ymm22, %ymm22
-vmovdqu 32(%r8,%rax), %xmm14
-vmovdqu 32(%r9,%rax), %xmm15
-vmovdqu 32(%r10,%rax), %xmm9
-vmovdqu 32(%r11,%rax), %xmm10
-vinserti128 $1, 96(%r8,%rax), %ymm14, %ymm14
-vinserti128 $1, 96(%r9,%rax), %ymm15, %ymm15
-vinserti128 $1, 96(%r10,%rax), %ymm9, %ymm9
-vinserti128 $1, 96(%r11,%rax), %ymm10, %ymm10
-vpshufb Lswap(%rip), %ymm14, %ymm14
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vpaddd Lfirst+64(%rip), %ymm14, %ymm24
-vpaddd Lfirst+64(%rip), %ymm15, %ymm25
-vpaddd Lfirst+64(%rip), %ymm9, %ymm26
-vpaddd Lfirst+64(%rip), %ymm10, %ymm27
-vmovdqa64 %ymm24, 256(%rsi)
-vmovdqa64 %ymm25, 288(%rsi)
-vmovdqa64 %ymm26, 320(%rsi)
-vmovdqa64 %ymm27, 352(%rsi)
-vpunpckldq %ymm15, %ymm14, %ymm24
-vpunpckldq %ymm10, %ymm9, %ymm11
-vpunpckhdq %ymm15, %ymm14, %ymm26
-vpunpckhdq %ymm10, %ymm9, %ymm12
-vpunpckhqdq %ymm11, %ymm24, %ymm25
-vpunpcklqdq %ymm11, %ymm24, %ymm24
-vpunpckhqdq %ymm12, %ymm26, %ymm27
-vpunpcklqdq %ymm12, %ymm26, %ymm26
-vmovdqu 48(%r8,%rax), %xmm13
-vmovdqu 48(%r9,%rax), %xmm14
-vmovdqu 48(%r10,%rax), %xmm15
-vmovdqu 48(%r11,%rax), %xmm9
-vinserti128 $1, 112(%r8,%rax), %ymm13, %ymm13
-vinserti128 $1, 112(%r9,%rax), %ymm14, %ymm14
-vinserti128 $1, 112(%r10,%rax), %ymm15, %ymm15
-vinserti128 $1, 112(%r11,%rax), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm13, %ymm13
-vpshufb Lswap(%rip), %ymm14, %ymm14
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpaddd Lfirst+96(%rip), %ymm13, %ymm28
-vpaddd Lfirst+96(%rip), %ymm14, %ymm29
-vpaddd Lfirst+96(%rip), %ymm15, %ymm30
-vpaddd Lfirst+96(%rip), %ymm9, %ymm31
-vmovdqa64 %ymm28, 384(%rsi)
-vmovdqa64 %ymm29, 416(%rsi)
-vmovdqa64 %ymm30, 448(%rsi)
-vmovdqa64 %ymm31, 480(%rsi)
-vpunpckldq %ymm14, %ymm13, %ymm28
-vpunpckldq %ymm9, %ymm15, %ymm10
-vpunpckhdq %ymm14, %ymm13, %ymm30
-vpunpckhdq %ymm9, %ymm15, %ymm11
-vpunpckhqdq %ymm10, %ymm28, %ymm29
-vpunpcklqdq %ymm10, %ymm28, %ymm28
-vpunpckhqdq %ymm11, %ymm30, %ymm31
-vpunpcklqdq %ymm11, %ymm30, %ymm30
-vpaddd %ymm25, %ymm16, %ymm16
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm16, %ymm16
-vpaddd %ymm26, %ymm17, %ymm17
-vprord $7, %ymm18, %ymm13
-vprord $18, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd %ymm27, %ymm18, %ymm18
-vprord $7, %ymm19, %ymm13
-vprord $17, %ymm30, %ymm9
-vprord $18, %ymm19, %ymm14
-vprord $17, %ymm31, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vprord $19, %ymm30, %ymm10
-vpsrld $3, %ymm19, %ymm14
-vprord $19, %ymm31, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm13, %ymm18, %ymm18
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm28, %ymm19, %ymm19
-vprord $7, %ymm20, %ymm13
-vpsrld $10, %ymm30, %ymm10
-vprord $18, %ymm20, %ymm14
-vpsrld $10, %ymm31, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpsrld $3, %ymm20, %ymm14
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm11, %ymm17, %ymm17
-vpaddd Lround+64(%rip){1to8}, %ymm16, %ymm13
-vpaddd Lround+68(%rip){1to8}, %ymm17, %ymm14
-vprord $17, %ymm16, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm17, %ymm11
-vmovdqa64 %ymm15, 512(%rsi)
-vprord $19, %ymm16, %ymm10
-vmovdqa64 %ymm13, 544(%rsi)
-vpaddd %ymm29, %ymm20, %ymm20
-vprord $19, %ymm17, %ymm12
-vprord $7, %ymm21, %ymm13
-vprord $18, %ymm21, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm21, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm16, %ymm10
-vpaddd %ymm13, %ymm20, %ymm20
-vpaddd %ymm30, %ymm21, %ymm21
-vpsrld $10, %ymm17, %ymm12
-vprord $7, %ymm22, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm18, %ymm18
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd %ymm11, %ymm19, %ymm19
-vpaddd Lround+72(%rip){1to8}, %ymm18, %ymm13
-vpaddd Lround+76(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm18, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm19, %ymm11
-vmovdqa64 %ymm15, 576(%rsi)
-vprord $19, %ymm18, %ymm10
-vmovdqa64 %ymm13, 608(%rsi)
-vpaddd %ymm31, %ymm22, %ymm22
-vprord $19, %ymm19, %ymm12
-vprord $7, %ymm23, %ymm13
-vprord $18, %ymm23, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm23, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm18, %ymm10
-vpaddd %ymm13, %ymm22, %ymm22
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm19, %ymm12
-vprord $7, %ymm24, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm20, %ymm20
-vpaddd %ymm13, %ymm23, %ymm23
-vpaddd %ymm11, %ymm21, %ymm21
-vpaddd Lround+80(%rip){1to8}, %ymm20, %ymm13
-vpaddd Lround+84(%rip){1to8}, %ymm21, %ymm14
-vprord $17, %ymm20, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vmovdqa64 %ymm15, 640(%rsi)
-vprord $19, %ymm20, %ymm10
-vmovdqa64 %ymm13, 672(%rsi)
-vpaddd %ymm17, %ymm24, %ymm24
-vprord $19, %ymm21, %ymm12
-vprord $7, %ymm25, %ymm13
-vprord $18, %ymm25, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm20, %ymm10
-vpaddd %ymm13, %ymm24, %ymm24
-vpaddd %ymm18, %ymm25, %ymm25
-vpsrld $10, %ymm21, %ymm12
-vprord $7, %ymm26, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+88(%rip){1to8}, %ymm22, %ymm13
-vpaddd Lround+92(%rip){1to8}, %ymm23, %ymm14
-vprord $17, %ymm22, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm23, %ymm11
-vmovdqa64 %ymm15, 704(%rsi)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm13, 736(%rsi)
-vpaddd %ymm19, %ymm26, %ymm26
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
-vprord $18, %ymm27, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm27, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm22, %ymm10
-vpaddd %ymm13, %ymm26, %ymm26
-vpaddd %ymm20, %ymm27, %ymm27
-vpsrld $10, %ymm23, %ymm12
-vprord $7, %ymm28, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm24, %ymm24
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd Lround+96(%rip){1to8}, %ymm24, %ymm13
-vpaddd Lround+100(%rip){1to8}, %ymm25, %ymm14
-vprord $17, %ymm24, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm25, %ymm11
-vmovdqa64 %ymm15, 768(%rsi)
-vprord $19, %ymm24, %ymm10
-vmovdqa64 %ymm13, 800(%rsi)
-vpaddd %ymm21, %ymm28, %ymm28
-vprord $19, %ymm25, %ymm12
-vprord $7, %ymm29, %ymm13
-vprord $18, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm29, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
-vpaddd %ymm13, %ymm28, %ymm28
-vpaddd %ymm22, %ymm29, %ymm29
-vpsrld $10, %ymm25, %ymm12
-vprord $7, %ymm30, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd %ymm11, %ymm27, %ymm27
-vpaddd Lround+104(%rip){1to8}, %ymm26, %ymm13
-vpaddd Lround+108(%rip){1to8}, %ymm27, %ymm14
-vprord $17, %ymm26, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm27, %ymm11
-vmovdqa64 %ymm15, 832(%rsi)
-vprord $19, %ymm26, %ymm10
-vmovdqa64 %ymm13, 864(%rsi)
-vpaddd %ymm23, %ymm30, %ymm30
-vprord $19, %ymm27, %ymm12
-vprord $7, %ymm31, %ymm13
-vprord $18, %ymm31, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
+vmovdqa %xmm7, 96(%rsp)
+vmovdqa %xmm8, 112(%rsp)
+mov %rdi, 128(%rsp)
+lea Lconstants(%rip), %rdi
+vmovdqu32 0(%r10,%rax), %xmm9
+vmovdqu32 0(%r11,%rax), %xmm10
+vmovdqu32 0(%r9,%rax), %xmm11
+vinserti32x4 $1, 64(%r11,%rax), %ymm10, %ymm12
+vmovdqu32 0(%r8,%rax), %xmm13
+vinserti32x4 $1, 64(%r10,%rax), %ymm9, %ymm14
+vinserti32x4 $1, 64(%r9,%rax), %ymm11, %ymm15
+vpshufb 384(%rdi), %ymm12, %ymm16
+vpshufb 384(%rdi), %ymm15, %ymm17
+vinserti32x4 $1, 64(%r8,%rax), %ymm13, %ymm18
+vpaddd 256(%rdi), %ymm16, %ymm19
+vpaddd 256(%rdi), %ymm17, %ymm20
+vpshufb 384(%rdi), %ymm18, %ymm21
+vpshufb 384(%rdi), %ymm14, %ymm22
+vpunpckldq %ymm16, %ymm22, %ymm23
+vmovdqa32 %ymm19, 96(%rcx)
+vpaddd 256(%rdi), %ymm21, %ymm24
+vpunpckhdq %ymm16, %ymm22, %ymm25
+vmovdqa32 %ymm24, 0(%rcx)
+vmovdqu32 16(%r10,%rax), %xmm26
+vpaddd 256(%rdi), %ymm22, %ymm27
+vpunpckldq %ymm17, %ymm21, %ymm28
+vpunpckhdq %ymm17, %ymm21, %ymm29
+vmovdqu32 16(%r11,%rax), %xmm30
+vpunpckhqdq %ymm23, %ymm28, %ymm31
+vpunpcklqdq %ymm25, %ymm29, %ymm10
+vmovdqa32 %ymm20, 32(%rcx)
+vmovdqu32 16(%r9,%rax), %xmm9
+vinserti32x4 $1, 80(%r11,%rax), %ymm30, %ymm11
+vmovdqu32 16(%r8,%rax), %xmm12
+vmovdqa32 %ymm27, 64(%rcx)
+vpunpckhqdq %ymm25, %ymm29, %ymm15
+vinserti32x4 $1, 80(%r10,%rax), %ymm26, %ymm13
+vinserti32x4 $1, 80(%r9,%rax), %ymm9, %ymm18
+vpshufb 384(%rdi), %ymm11, %ymm14
+vpshufb 384(%rdi), %ymm18, %ymm19
+vinserti32x4 $1, 80(%r8,%rax), %ymm12, %ymm16
+vpaddd 288(%rdi), %ymm14, %ymm24
+vpaddd 288(%rdi), %ymm19, %ymm22
+vpshufb 384(%rdi), %ymm16, %ymm21
+vpshufb 384(%rdi), %ymm13, %ymm17
+vpunpckldq %ymm14, %ymm17, %ymm20
+vmovdqa32 %ymm24, 224(%rcx)
+vpaddd 288(%rdi), %ymm21, %ymm30
+vpunpckhdq %ymm14, %ymm17, %ymm27
+vmovdqa32 %ymm30, 128(%rcx)
+vmovdqu32 32(%r10,%rax), %xmm29
+vpunpcklqdq %ymm23, %ymm28, %ymm25
+vpaddd 288(%rdi), %ymm17, %ymm26
+vpunpckldq %ymm19, %ymm21, %ymm9
+vpunpckhdq %ymm19, %ymm21, %ymm11
+vmovdqu32 32(%r11,%rax), %xmm18
+vpunpckhqdq %ymm20, %ymm9, %ymm12
+vpunpcklqdq %ymm27, %ymm11, %ymm16
+vmovdqa32 %ymm22, 160(%rcx)
+vmovdqu32 32(%r9,%rax), %xmm13
+vinserti32x4 $1, 96(%r11,%rax), %ymm18, %ymm24
+vmovdqu32 32(%r8,%rax), %xmm14
+vmovdqa32 %ymm26, 192(%rcx)
+vpunpckhqdq %ymm27, %ymm11, %ymm30
+vinserti32x4 $1, 96(%r10,%rax), %ymm29, %ymm28
+vinserti32x4 $1, 96(%r9,%rax), %ymm13, %ymm23
+vpshufb 384(%rdi), %ymm24, %ymm17
+vpshufb 384(%rdi), %ymm23, %ymm21
+vinserti32x4 $1, 96(%r8,%rax), %ymm14, %ymm19
+vpaddd 320(%rdi), %ymm17, %ymm22
+vpaddd 320(%rdi), %ymm21, %ymm18
+vpshufb 384(%rdi), %ymm19, %ymm26
+vpshufb 384(%rdi), %ymm28, %ymm11
+vpunpckldq %ymm17, %ymm11, %ymm27
+vmovdqa32 %ymm22, 352(%rcx)
+vpaddd 320(%rdi), %ymm26, %ymm29
+vpunpckhdq %ymm17, %ymm11, %ymm13
+vmovdqa32 %ymm29, 256(%rcx)
+vmovdqu32 48(%r10,%rax), %xmm24
+vpunpcklqdq %ymm20, %ymm9, %ymm23
+vpaddd 320(%rdi), %ymm11, %ymm14
+vpunpckldq %ymm21, %ymm26, %ymm19
+vpunpckhdq %ymm21, %ymm26, %ymm28
+vmovdqu32 48(%r11,%rax), %xmm22
+vpunpckhqdq %ymm27, %ymm19, %ymm17
+vprord $18, %ymm31, %ymm29
+vpunpcklqdq %ymm13, %ymm28, %ymm9
+vpaddd %ymm17, %ymm25, %ymm20
+vmovdqa32 %ymm18, 288(%rcx)
+vmovdqu32 48(%r9,%rax), %xmm11
+vinserti32x4 $1, 112(%r11,%rax), %ymm22, %ymm26
+vmovdqu32 48(%r8,%rax), %xmm21
+vmovdqa32 %ymm14, 320(%rcx)
+vpunpckhqdq %ymm13, %ymm28, %ymm25
+vinserti32x4 $1, 112(%r10,%rax), %ymm24, %ymm18
+vinserti32x4 $1, 112(%r9,%rax), %ymm11, %ymm22
+vpshufb 384(%rdi), %ymm26, %ymm14
+vpshufb 384(%rdi), %ymm22, %ymm28
+vinserti32x4 $1, 112(%r8,%rax), %ymm21, %ymm13
+vprord $7, %ymm31, %ymm24
+vpxord %ymm29, %ymm24, %ymm11
+vpaddd 352(%rdi), %ymm14, %ymm26
+vpaddd 352(%rdi), %ymm28, %ymm22
+vpshufb 384(%rdi), %ymm13, %ymm21
+vpshufb 384(%rdi), %ymm18, %ymm24
+vpunpckldq %ymm14, %ymm24, %ymm29
+vmovdqa32 %ymm26, 480(%rcx)
+vpaddd 352(%rdi), %ymm21, %ymm13
+vpunpckhdq %ymm14, %ymm24, %ymm18
+vpaddd %ymm9, %ymm31, %ymm26
+vmovdqa32 %ymm13, 384(%rcx)
 vpsrld $3, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm26, %ymm10
-vpaddd %ymm13, %ymm30, %ymm30
-vpaddd %ymm24, %ymm31, %ymm31
-vpsrld $10, %ymm27, %ymm12
-vprord $7, %ymm16, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm28, %ymm28
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd %ymm11, %ymm29, %ymm29
-vpaddd Lround+112(%rip){1to8}, %ymm28, %ymm13
-vpaddd Lround+116(%rip){1to8}, %ymm29, %ymm14
-vprord $17, %ymm28, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm29, %ymm11
-vmovdqa64 %ymm15, 896(%rsi)
-vprord $19, %ymm28, %ymm10
-vmovdqa64 %ymm13, 928(%rsi)
-vpaddd %ymm25, %ymm16, %ymm16
-vprord $19, %ymm29, %ymm12
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm28, %ymm10
-vpaddd %ymm13, %ymm16, %ymm16
-vpaddd %ymm26, %ymm17, %ymm17
-vpsrld $10, %ymm29, %ymm12
-vprord $7, %ymm18, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd %ymm11, %ymm31, %ymm31
-vpaddd Lround+120(%rip){1to8}, %ymm30, %ymm13
-vpaddd Lround+124(%rip){1to8}, %ymm31, %ymm14
-vprord $17, %ymm30, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm31, %ymm11
-vmovdqa64 %ymm15, 960(%rsi)
-vprord $19, %ymm30, %ymm10
-vmovdqa64 %ymm13, 992(%rsi)
-vpaddd %ymm27, %ymm18, %ymm18
-vprord $19, %ymm31, %ymm12
-vprord $7, %ymm19, %ymm13
-vprord $18, %ymm19, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm19, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm30, %ymm10
-vpaddd %ymm13, %ymm18, %ymm18
-vpaddd %ymm28, %ymm19, %ymm19
-vpsrld $10, %ymm31, %ymm12
-vprord $7, %ymm20, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm20, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm20, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm11, %ymm17, %ymm17
-vpaddd Lround+128(%rip){1to8}, %ymm16, %ymm13
-vpaddd Lround+132(%rip){1to8}, %ymm17, %ymm14
-vprord $17, %ymm16, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm17, %ymm11
-vmovdqa64 %ymm15, 1024(%rsi)
-vprord $19, %ymm16, %ymm10
-vmovdqa64 %ymm13, 1056(%rsi)
-vpaddd %ymm29, %ymm20, %ymm20
-vprord $19, %ymm17, %ymm12
-vprord $7, %ymm21, %ymm13
-vprord $18, %ymm21, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm21, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm16, %ymm10
-vpaddd %ymm13, %ymm20, %ymm20
-vpaddd %ymm30, %ymm21, %ymm21
-vpsrld $10, %ymm17, %ymm12
-vprord $7, %ymm22, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm18, %ymm18
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd %ymm11, %ymm19, %ymm19
-vpaddd Lround+136(%rip){1to8}, %ymm18, %ymm13
-vpaddd Lround+140(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm18, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm19, %ymm11
-vmovdqa64 %ymm15, 1088(%rsi)
-vprord $19, %ymm18, %ymm10
-vmovdqa64 %ymm13, 1120(%rsi)
-vpaddd %ymm31, %ymm22, %ymm22
-vprord $19, %ymm19, %ymm12
-vprord $7, %ymm23, %ymm13
-vprord $18, %ymm23, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm23, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm18, %ymm10
-vpaddd %ymm13, %ymm22, %ymm22
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm19, %ymm12
-vprord $7, %ymm24, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm20, %ymm20
-vpaddd %ymm13, %ymm23, %ymm23
-vpaddd %ymm11, %ymm21, %ymm21
-vpaddd Lround+144(%rip){1to8}, %ymm20, %ymm13
-vpaddd Lround+148(%rip){1to8}, %ymm21, %ymm14
-vprord $17, %ymm20, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vmovdqa64 %ymm15, 1152(%rsi)
-vprord $19, %ymm20, %ymm10
-vmovdqa64 %ymm13, 1184(%rsi)
-vpaddd %ymm17, %ymm24, %ymm24
-vprord $19, %ymm21, %ymm12
-vprord $7, %ymm25, %ymm13
-vprord $18, %ymm25, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm20, %ymm10
-vpaddd %ymm13, %ymm24, %ymm24
-vpaddd %ymm18, %ymm25, %ymm25
+vpunpcklqdq %ymm27, %ymm19, %ymm13
+vpaddd 352(%rdi), %ymm24, %ymm31
+vpunpckldq %ymm28, %ymm21, %ymm19
+vprord $18, %ymm10, %ymm27
+vprord $7, %ymm10, %ymm24
+vpunpckhdq %ymm28, %ymm21, %ymm21
+vpxord %ymm14, %ymm11, %ymm28
+vpunpckhqdq %ymm29, %ymm19, %ymm11
+vpxord %ymm27, %ymm24, %ymm14
+vpsrld $3, %ymm10, %ymm24
+vpxord %ymm24, %ymm14, %ymm27
+vpunpcklqdq %ymm18, %ymm21, %ymm14
+vprord $18, %ymm15, %ymm24
+vmovdqa32 %ymm22, 416(%rcx)
+vmovdqa32 %ymm31, 448(%rcx)
+vpunpckhqdq %ymm18, %ymm21, %ymm22
+vpaddd %ymm25, %ymm10, %ymm31
+vprord $19, %ymm14, %ymm21
+vprord $19, %ymm22, %ymm18
+vpaddd %ymm27, %ymm26, %ymm10
+vprord $17, %ymm14, %ymm26
+vprord $17, %ymm22, %ymm27
+vpxord %ymm21, %ymm26, %ymm26
+vprord $7, %ymm15, %ymm21
+vpxord %ymm24, %ymm21, %ymm21
+vpunpcklqdq %ymm29, %ymm19, %ymm24
+vpaddd %ymm28, %ymm20, %ymm19
+vpaddd %ymm24, %ymm15, %ymm29
+vpxord %ymm18, %ymm27, %ymm20
+vpsrld $3, %ymm15, %ymm28
+vprord $18, %ymm23, %ymm27
+vprord $7, %ymm23, %ymm18
+vpxord %ymm28, %ymm21, %ymm15
+vpsrld $10, %ymm14, %ymm21
+vpxord %ymm21, %ymm26, %ymm28
+vpxord %ymm27, %ymm18, %ymm26
+vpsrld $3, %ymm23, %ymm21
+vpsrld $10, %ymm22, %ymm18
+vpxord %ymm21, %ymm26, %ymm27
+vprord $18, %ymm12, %ymm26
+vpaddd %ymm28, %ymm19, %ymm21
+vpxord %ymm18, %ymm20, %ymm19
+vpaddd %ymm11, %ymm23, %ymm28
+vpaddd %ymm19, %ymm10, %ymm20
+vprord $19, %ymm21, %ymm18
+vprord $19, %ymm20, %ymm23
+vpaddd %ymm27, %ymm29, %ymm10
+vprord $17, %ymm21, %ymm19
+vprord $17, %ymm20, %ymm29
+vpxord %ymm18, %ymm19, %ymm27
+vprord $7, %ymm12, %ymm19
+vpxord %ymm26, %ymm19, %ymm18
+vpaddd 64(%rdi){1to8}, %ymm21, %ymm19
+vpaddd %ymm15, %ymm31, %ymm26
+vpaddd %ymm14, %ymm12, %ymm31
+vpaddd 68(%rdi){1to8}, %ymm20, %ymm15
+vpxord %ymm23, %ymm29, %ymm29
+vpunpckldq %ymm15, %ymm19, %ymm23
+vpsrld $3, %ymm12, %ymm12
+vmovdqa32 %ymm23, 512(%rcx)
+vprord $18, %ymm16, %ymm23
+vpunpckhdq %ymm15, %ymm19, %ymm19
+vprord $7, %ymm16, %ymm15
+vpxord %ymm12, %ymm18, %ymm18
 vpsrld $10, %ymm21, %ymm12
-vprord $7, %ymm26, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+152(%rip){1to8}, %ymm22, %ymm13
-vpaddd Lround+156(%rip){1to8}, %ymm23, %ymm14
-vprord $17, %ymm22, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm23, %ymm11
-vmovdqa64 %ymm15, 1216(%rsi)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm13, 1248(%rsi)
-vpaddd %ymm19, %ymm26, %ymm26
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
-vprord $18, %ymm27, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm27, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm22, %ymm10
-vpaddd %ymm13, %ymm26, %ymm26
-vpaddd %ymm20, %ymm27, %ymm27
-vpsrld $10, %ymm23, %ymm12
-vprord $7, %ymm28, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm24, %ymm24
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd Lround+160(%rip){1to8}, %ymm24, %ymm13
-vpaddd Lround+164(%rip){1to8}, %ymm25, %ymm14
-vprord $17, %ymm24, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm25, %ymm11
-vmovdqa64 %ymm15, 1280(%rsi)
-vprord $19, %ymm24, %ymm10
-vmovdqa64 %ymm13, 1312(%rsi)
-vpaddd %ymm21, %ymm28, %ymm28
-vprord $19, %ymm25, %ymm12
-vprord $7, %ymm29, %ymm13
-vprord $18, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm29, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
-vpaddd %ymm13, %ymm28, %ymm28
-vpaddd %ymm22, %ymm29, %ymm29
-vpsrld $10, %ymm25, %ymm12
-vprord $7, %ymm30, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd %ymm11, %ymm27, %ymm27
-vpaddd Lround+168(%rip){1to8}, %ymm26, %ymm13
-vpaddd Lround+172(%rip){1to8}, %ymm27, %ymm14
-vprord $17, %ymm26, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm27, %ymm11
-vmovdqa64 %ymm15, 1344(%rsi)
-vprord $19, %ymm26, %ymm10
-vmovdqa64 %ymm13, 1376(%rsi)
-vpaddd %ymm23, %ymm30, %ymm30
-vprord $19, %ymm27, %ymm12
-vprord $7, %ymm31, %ymm13
-vprord $18, %ymm31, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm26, %ymm10
-vpaddd %ymm13, %ymm30, %ymm30
-vpaddd %ymm24, %ymm31, %ymm31
-vpsrld $10, %ymm27, %ymm12
-vprord $7, %ymm16, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm28, %ymm28
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd %ymm11, %ymm29, %ymm29
-vpaddd Lround+176(%rip){1to8}, %ymm28, %ymm13
-vpaddd Lround+180(%rip){1to8}, %ymm29, %ymm14
-vprord $17, %ymm28, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm29, %ymm11
-vmovdqa64 %ymm15, 1408(%rsi)
-vprord $19, %ymm28, %ymm10
-vmovdqa64 %ymm13, 1440(%rsi)
-vpaddd %ymm25, %ymm16, %ymm16
-vprord $19, %ymm29, %ymm12
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm28, %ymm10
-vpaddd %ymm13, %ymm16, %ymm16
-vpaddd %ymm26, %ymm17, %ymm17
-vpsrld $10, %ymm29, %ymm12
-vprord $7, %ymm18, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd %ymm11, %ymm31, %ymm31
-vpaddd Lround+184(%rip){1to8}, %ymm30, %ymm13
-vpaddd Lround+188(%rip){1to8}, %ymm31, %ymm14
-vprord $17, %ymm30, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm31, %ymm11
-vmovdqa64 %ymm15, 1472(%rsi)
-vprord $19, %ymm30, %ymm10
-vmovdqa64 %ymm13, 1504(%rsi)
-vpaddd %ymm27, %ymm18, %ymm18
-vprord $19, %ymm31, %ymm12
-vprord $7, %ymm19, %ymm13
-vprord $18, %ymm19, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm19, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm30, %ymm10
-vpaddd %ymm13, %ymm18, %ymm18
-vpaddd %ymm28, %ymm19, %ymm19
-vpsrld $10, %ymm31, %ymm12
-vprord $7, %ymm20, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm20, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm20, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm11, %ymm17, %ymm17
-vpaddd Lround+192(%rip){1to8}, %ymm16, %ymm13
-vpaddd Lround+196(%rip){1to8}, %ymm17, %ymm14
-vprord $17, %ymm16, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm17, %ymm11
-vmovdqa64 %ymm15, 1536(%rsi)
-vprord $19, %ymm16, %ymm10
-vmovdqa64 %ymm13, 1568(%rsi)
-vpaddd %ymm29, %ymm20, %ymm20
-vprord $19, %ymm17, %ymm12
-vprord $7, %ymm21, %ymm13
-vprord $18, %ymm21, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm21, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm16, %ymm10
-vpaddd %ymm13, %ymm20, %ymm20
-vpaddd %ymm30, %ymm21, %ymm21
-vpsrld $10, %ymm17, %ymm12
+vmovdqa32 %ymm19, 544(%rcx)
+vpxord %ymm12, %ymm27, %ymm19
+vpxord %ymm23, %ymm15, %ymm27
+vpsrld $3, %ymm16, %ymm12
+vpsrld $10, %ymm20, %ymm15
+vpxord %ymm12, %ymm27, %ymm23
+vprord $18, %ymm30, %ymm27
+vpaddd %ymm19, %ymm26, %ymm12
+vpxord %ymm15, %ymm29, %ymm26
+vpaddd %ymm22, %ymm16, %ymm19
+vpaddd %ymm26, %ymm10, %ymm29
+vprord $19, %ymm12, %ymm15
+vprord $19, %ymm29, %ymm16
+vpaddd %ymm23, %ymm31, %ymm10
+vprord $17, %ymm12, %ymm26
+vprord $17, %ymm29, %ymm31
+vpxord %ymm15, %ymm26, %ymm23
+vprord $7, %ymm30, %ymm26
+vpxord %ymm27, %ymm26, %ymm15
+vpaddd 72(%rdi){1to8}, %ymm12, %ymm26
+vpaddd %ymm18, %ymm28, %ymm27
+vpaddd %ymm21, %ymm30, %ymm28
+vpaddd 76(%rdi){1to8}, %ymm29, %ymm18
+vpxord %ymm16, %ymm31, %ymm31
+vpunpckldq %ymm18, %ymm26, %ymm16
+vpsrld $3, %ymm30, %ymm30
+vmovdqa32 %ymm16, 576(%rcx)
+vprord $18, %ymm13, %ymm16
+vpunpckhdq %ymm18, %ymm26, %ymm26
+vprord $7, %ymm13, %ymm18
+vpxord %ymm30, %ymm15, %ymm15
+vpsrld $10, %ymm12, %ymm30
+vmovdqa32 %ymm26, 608(%rcx)
+vpxord %ymm30, %ymm23, %ymm26
+vpxord %ymm16, %ymm18, %ymm23
+vpsrld $3, %ymm13, %ymm30
+vpsrld $10, %ymm29, %ymm18
+vpxord %ymm30, %ymm23, %ymm16
+vprord $18, %ymm17, %ymm23
+vpaddd %ymm26, %ymm27, %ymm30
+vpxord %ymm18, %ymm31, %ymm27
+vpaddd %ymm20, %ymm13, %ymm26
+vpaddd %ymm27, %ymm10, %ymm31
+vprord $19, %ymm30, %ymm18
+vprord $19, %ymm31, %ymm13
+vpaddd %ymm16, %ymm28, %ymm10
+vprord $17, %ymm30, %ymm27
+vprord $17, %ymm31, %ymm28
+vpxord %ymm18, %ymm27, %ymm16
+vprord $7, %ymm17, %ymm27
+vpxord %ymm23, %ymm27, %ymm18
+vpaddd 80(%rdi){1to8}, %ymm30, %ymm27
+vpaddd %ymm15, %ymm19, %ymm23
+vpaddd %ymm12, %ymm17, %ymm19
+vpaddd 84(%rdi){1to8}, %ymm31, %ymm15
+vpxord %ymm13, %ymm28, %ymm28
+vpunpckldq %ymm15, %ymm27, %ymm13
+vpsrld $3, %ymm17, %ymm17
+vmovdqa32 %ymm13, 640(%rcx)
+vprord $18, %ymm9, %ymm13
+vpunpckhdq %ymm15, %ymm27, %ymm27
+vprord $7, %ymm9, %ymm15
+vpxord %ymm17, %ymm18, %ymm18
+vpsrld $10, %ymm30, %ymm17
+vmovdqa32 %ymm27, 672(%rcx)
+vpxord %ymm17, %ymm16, %ymm27
+vpxord %ymm13, %ymm15, %ymm16
+vpsrld $3, %ymm9, %ymm17
+vpsrld $10, %ymm31, %ymm15
+vpxord %ymm17, %ymm16, %ymm13
+vprord $18, %ymm25, %ymm16
+vpaddd %ymm27, %ymm23, %ymm17
+vpxord %ymm15, %ymm28, %ymm23
+vpaddd %ymm29, %ymm9, %ymm27
+vpaddd %ymm23, %ymm10, %ymm28
+vprord $19, %ymm17, %ymm15
+vprord $19, %ymm28, %ymm9
+vpaddd %ymm13, %ymm19, %ymm10
+vprord $17, %ymm17, %ymm23
+vprord $17, %ymm28, %ymm19
+vpxord %ymm15, %ymm23, %ymm13
+vprord $7, %ymm25, %ymm23
+vpxord %ymm16, %ymm23, %ymm15
+vpaddd 88(%rdi){1to8}, %ymm17, %ymm23
+vpaddd %ymm18, %ymm26, %ymm16
+vpaddd %ymm30, %ymm25, %ymm26
+vpaddd 92(%rdi){1to8}, %ymm28, %ymm18
+vpxord %ymm9, %ymm19, %ymm19
+vpunpckldq %ymm18, %ymm23, %ymm9
+vpsrld $3, %ymm25, %ymm25
+vmovdqa32 %ymm9, 704(%rcx)
+vprord $18, %ymm24, %ymm9
+vpunpckhdq %ymm18, %ymm23, %ymm23
+vprord $7, %ymm24, %ymm18
+vpxord %ymm25, %ymm15, %ymm15
+vpsrld $10, %ymm17, %ymm25
+vmovdqa32 %ymm23, 736(%rcx)
+vpxord %ymm25, %ymm13, %ymm23
+vpxord %ymm9, %ymm18, %ymm13
+vpsrld $3, %ymm24, %ymm25
+vpsrld $10, %ymm28, %ymm18
+vpxord %ymm25, %ymm13, %ymm9
+vprord $18, %ymm11, %ymm13
+vpaddd %ymm23, %ymm16, %ymm25
+vpxord %ymm18, %ymm19, %ymm16
+vpaddd %ymm31, %ymm24, %ymm23
+vpaddd %ymm16, %ymm10, %ymm19
+vprord $19, %ymm25, %ymm18
+vprord $19, %ymm19, %ymm24
+vpaddd %ymm9, %ymm26, %ymm10
+vprord $17, %ymm25, %ymm16
+vprord $17, %ymm19, %ymm26
+vpxord %ymm18, %ymm16, %ymm9
+vprord $7, %ymm11, %ymm16
+vpxord %ymm13, %ymm16, %ymm18
+vpaddd 96(%rdi){1to8}, %ymm25, %ymm16
+vpaddd %ymm15, %ymm27, %ymm13
+vpaddd %ymm17, %ymm11, %ymm27
+vpaddd 100(%rdi){1to8}, %ymm19, %ymm15
+vpxord %ymm24, %ymm26, %ymm26
+vpunpckldq %ymm15, %ymm16, %ymm24
+vpsrld $3, %ymm11, %ymm11
+vmovdqa32 %ymm24, 768(%rcx)
+vprord $18, %ymm14, %ymm24
+vpunpckhdq %ymm15, %ymm16, %ymm16
+vprord $7, %ymm14, %ymm15
+vpxord %ymm11, %ymm18, %ymm18
+vpsrld $10, %ymm25, %ymm11
+vmovdqa32 %ymm16, 800(%rcx)
+vpxord %ymm11, %ymm9, %ymm16
+vpxord %ymm24, %ymm15, %ymm9
+vpsrld $3, %ymm14, %ymm11
+vpsrld $10, %ymm19, %ymm15
+vpxord %ymm11, %ymm9, %ymm24
+vprord $18, %ymm22, %ymm9
+vpaddd %ymm16, %ymm13, %ymm11
+vpxord %ymm15, %ymm26, %ymm13
+vpaddd %ymm28, %ymm14, %ymm16
+vpaddd %ymm13, %ymm10, %ymm26
+vprord $19, %ymm11, %ymm15
+vprord $19, %ymm26, %ymm14
+vpaddd %ymm24, %ymm27, %ymm10
+vprord $17, %ymm11, %ymm13
+vprord $17, %ymm26, %ymm27
+vpxord %ymm15, %ymm13, %ymm24
 vprord $7, %ymm22, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm18, %ymm18
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd %ymm11, %ymm19, %ymm19
-vpaddd Lround+200(%rip){1to8}, %ymm18, %ymm13
-vpaddd Lround+204(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm18, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm19, %ymm11
-vmovdqa64 %ymm15, 1600(%rsi)
-vprord $19, %ymm18, %ymm10
-vmovdqa64 %ymm13, 1632(%rsi)
-vpaddd %ymm31, %ymm22, %ymm22
-vprord $19, %ymm19, %ymm12
-vprord $7, %ymm23, %ymm13
-vprord $18, %ymm23, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm23, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm18, %ymm10
-vpaddd %ymm13, %ymm22, %ymm22
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm19, %ymm12
-vprord $7, %ymm24, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm20, %ymm20
-vpaddd %ymm13, %ymm23, %ymm23
-vpaddd %ymm11, %ymm21, %ymm21
-vpaddd Lround+208(%rip){1to8}, %ymm20, %ymm13
-vpaddd Lround+212(%rip){1to8}, %ymm21, %ymm14
-vprord $17, %ymm20, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vmovdqa64 %ymm15, 1664(%rsi)
-vprord $19, %ymm20, %ymm10
-vmovdqa64 %ymm13, 1696(%rsi)
-vpaddd %ymm17, %ymm24, %ymm24
-vprord $19, %ymm21, %ymm12
-vprord $7, %ymm25, %ymm13
-vprord $18, %ymm25, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm20, %ymm10
-vpaddd %ymm13, %ymm24, %ymm24
-vpaddd %ymm18, %ymm25, %ymm25
-vpsrld $10, %ymm21, %ymm12
-vprord $7, %ymm26, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+216(%rip){1to8}, %ymm22, %ymm13
-vpaddd Lround+220(%rip){1to8}, %ymm23, %ymm14
+vpxord %ymm9, %ymm13, %ymm15
+vpaddd 104(%rdi){1to8}, %ymm11, %ymm13
+vpaddd %ymm18, %ymm23, %ymm9
+vpaddd %ymm25, %ymm22, %ymm23
+vpaddd 108(%rdi){1to8}, %ymm26, %ymm18
+vpxord %ymm14, %ymm27, %ymm27
+vpunpckldq %ymm18, %ymm13, %ymm14
+vpsrld $3, %ymm22, %ymm22
+vmovdqa32 %ymm14, 832(%rcx)
+vprord $18, %ymm21, %ymm14
+vpunpckhdq %ymm18, %ymm13, %ymm13
+vprord $7, %ymm21, %ymm18
+vpxord %ymm22, %ymm15, %ymm15
+vpsrld $10, %ymm11, %ymm22
+vmovdqa32 %ymm13, 864(%rcx)
+vpxord %ymm22, %ymm24, %ymm13
+vpxord %ymm14, %ymm18, %ymm24
+vpsrld $3, %ymm21, %ymm22
+vpsrld $10, %ymm26, %ymm18
+vpxord %ymm22, %ymm24, %ymm14
+vprord $18, %ymm20, %ymm24
+vpaddd %ymm13, %ymm9, %ymm22
+vpxord %ymm18, %ymm27, %ymm9
+vpaddd %ymm19, %ymm21, %ymm13
+vpaddd %ymm9, %ymm10, %ymm27
+vprord $19, %ymm22, %ymm18
+vprord $19, %ymm27, %ymm21
+vpaddd %ymm14, %ymm23, %ymm10
 vprord $17, %ymm22, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm23, %ymm11
-vmovdqa64 %ymm15, 1728(%rsi)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm13, 1760(%rsi)
-vpaddd %ymm19, %ymm26, %ymm26
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
-vprord $18, %ymm27, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm27, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm22, %ymm10
-vpaddd %ymm13, %ymm26, %ymm26
-vpaddd %ymm20, %ymm27, %ymm27
-vpsrld $10, %ymm23, %ymm12
-vprord $7, %ymm28, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm24, %ymm24
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd Lround+224(%rip){1to8}, %ymm24, %ymm13
-vpaddd Lround+228(%rip){1to8}, %ymm25, %ymm14
-vprord $17, %ymm24, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm25, %ymm11
-vmovdqa64 %ymm15, 1792(%rsi)
-vprord $19, %ymm24, %ymm10
-vmovdqa64 %ymm13, 1824(%rsi)
-vpaddd %ymm21, %ymm28, %ymm28
-vprord $19, %ymm25, %ymm12
-vprord $7, %ymm29, %ymm13
+vprord $17, %ymm27, %ymm23
+vpxord %ymm18, %ymm9, %ymm14
+vprord $7, %ymm20, %ymm9
+vpxord %ymm24, %ymm9, %ymm18
+vpaddd 112(%rdi){1to8}, %ymm22, %ymm9
+vpaddd %ymm15, %ymm16, %ymm24
+vpaddd %ymm11, %ymm20, %ymm16
+vpaddd 116(%rdi){1to8}, %ymm27, %ymm15
+vpxord %ymm21, %ymm23, %ymm23
+vpunpckldq %ymm15, %ymm9, %ymm21
+vpsrld $3, %ymm20, %ymm20
+vmovdqa32 %ymm21, 896(%rcx)
+vprord $18, %ymm12, %ymm21
+vpunpckhdq %ymm15, %ymm9, %ymm9
+vprord $7, %ymm12, %ymm15
+vpxord %ymm20, %ymm18, %ymm18
+vpsrld $10, %ymm22, %ymm20
+vmovdqa32 %ymm9, 928(%rcx)
+vpxord %ymm20, %ymm14, %ymm9
+vpxord %ymm21, %ymm15, %ymm14
+vpsrld $3, %ymm12, %ymm20
+vpsrld $10, %ymm27, %ymm15
+vpxord %ymm20, %ymm14, %ymm21
 vprord $18, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm29, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
-vpaddd %ymm13, %ymm28, %ymm28
-vpaddd %ymm22, %ymm29, %ymm29
-vpsrld $10, %ymm25, %ymm12
-vprord $7, %ymm30, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd %ymm11, %ymm27, %ymm27
-vpaddd Lround+232(%rip){1to8}, %ymm26, %ymm13
-vpaddd Lround+236(%rip){1to8}, %ymm27, %ymm14
-vprord $17, %ymm26, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm27, %ymm11
-vmovdqa64 %ymm15, 1856(%rsi)
+vpaddd %ymm9, %ymm24, %ymm20
+vpxord %ymm15, %ymm23, %ymm24
+vpaddd %ymm26, %ymm12, %ymm9
+vpaddd %ymm24, %ymm10, %ymm23
+vprord $19, %ymm20, %ymm15
+vprord $19, %ymm23, %ymm12
+vpaddd %ymm21, %ymm16, %ymm10
+vprord $17, %ymm20, %ymm24
+vprord $17, %ymm23, %ymm16
+vpxord %ymm15, %ymm24, %ymm21
+vprord $7, %ymm29, %ymm24
+vpxord %ymm14, %ymm24, %ymm15
+vpaddd 120(%rdi){1to8}, %ymm20, %ymm24
+vpaddd %ymm18, %ymm13, %ymm14
+vpaddd %ymm22, %ymm29, %ymm13
+vpaddd 124(%rdi){1to8}, %ymm23, %ymm18
+vpxord %ymm12, %ymm16, %ymm16
+vpunpckldq %ymm18, %ymm24, %ymm12
+vpsrld $3, %ymm29, %ymm29
+vmovdqa32 %ymm12, 960(%rcx)
+vprord $18, %ymm30, %ymm12
+vpunpckhdq %ymm18, %ymm24, %ymm24
+vprord $7, %ymm30, %ymm18
+vpxord %ymm29, %ymm15, %ymm15
+vpsrld $10, %ymm20, %ymm29
+vmovdqa32 %ymm24, 992(%rcx)
+vpxord %ymm29, %ymm21, %ymm24
+vpxord %ymm12, %ymm18, %ymm21
+vpsrld $3, %ymm30, %ymm29
+vpsrld $10, %ymm23, %ymm18
+vpxord %ymm29, %ymm21, %ymm12
+vprord $18, %ymm31, %ymm21
+vpaddd %ymm24, %ymm14, %ymm29
+vpxord %ymm18, %ymm16, %ymm14
+vpaddd %ymm27, %ymm30, %ymm24
+vpaddd %ymm14, %ymm10, %ymm16
+vprord $19, %ymm29, %ymm18
+vprord $19, %ymm16, %ymm30
+vpaddd %ymm12, %ymm13, %ymm10
+vprord $17, %ymm29, %ymm14
+vprord $17, %ymm16, %ymm13
+vpxord %ymm18, %ymm14, %ymm12
+vprord $7, %ymm31, %ymm14
+vpxord %ymm21, %ymm14, %ymm18
+vpaddd 128(%rdi){1to8}, %ymm29, %ymm14
+vpaddd %ymm15, %ymm9, %ymm21
+vpaddd %ymm20, %ymm31, %ymm9
+vpaddd 132(%rdi){1to8}, %ymm16, %ymm15
+vpxord %ymm30, %ymm13, %ymm13
+vpunpckldq %ymm15, %ymm14, %ymm30
+vpsrld $3, %ymm31, %ymm31
+vmovdqa32 %ymm30, 1024(%rcx)
+vprord $18, %ymm17, %ymm30
+vpunpckhdq %ymm15, %ymm14, %ymm14
+vprord $7, %ymm17, %ymm15
+vpxord %ymm31, %ymm18, %ymm18
+vpsrld $10, %ymm29, %ymm31
+vmovdqa32 %ymm14, 1056(%rcx)
+vpxord %ymm31, %ymm12, %ymm14
+vpxord %ymm30, %ymm15, %ymm12
+vpsrld $3, %ymm17, %ymm31
+vpsrld $10, %ymm16, %ymm15
+vpxord %ymm31, %ymm12, %ymm30
+vprord $18, %ymm28, %ymm12
+vpaddd %ymm14, %ymm21, %ymm31
+vpxord %ymm15, %ymm13, %ymm21
+vpaddd %ymm23, %ymm17, %ymm14
+vpaddd %ymm21, %ymm10, %ymm13
+vprord $19, %ymm31, %ymm15
+vprord $19, %ymm13, %ymm17
+vpaddd %ymm30, %ymm9, %ymm10
+vprord $17, %ymm31, %ymm21
+vprord $17, %ymm13, %ymm9
+vpxord %ymm15, %ymm21, %ymm30
+vprord $7, %ymm28, %ymm21
+vpxord %ymm12, %ymm21, %ymm15
+vpaddd 136(%rdi){1to8}, %ymm31, %ymm21
+vpaddd %ymm18, %ymm24, %ymm12
+vpaddd %ymm29, %ymm28, %ymm24
+vpaddd 140(%rdi){1to8}, %ymm13, %ymm18
+vpxord %ymm17, %ymm9, %ymm9
+vpunpckldq %ymm18, %ymm21, %ymm17
+vpsrld $3, %ymm28, %ymm28
+vmovdqa32 %ymm17, 1088(%rcx)
+vprord $18, %ymm25, %ymm17
+vpunpckhdq %ymm18, %ymm21, %ymm21
+vprord $7, %ymm25, %ymm18
+vpxord %ymm28, %ymm15, %ymm15
+vpsrld $10, %ymm31, %ymm28
+vmovdqa32 %ymm21, 1120(%rcx)
+vpxord %ymm28, %ymm30, %ymm21
+vpxord %ymm17, %ymm18, %ymm30
+vpsrld $3, %ymm25, %ymm28
+vpsrld $10, %ymm13, %ymm18
+vpxord %ymm28, %ymm30, %ymm17
+vprord $18, %ymm19, %ymm30
+vpaddd %ymm21, %ymm12, %ymm28
+vpxord %ymm18, %ymm9, %ymm12
+vpaddd %ymm16, %ymm25, %ymm21
+vpaddd %ymm12, %ymm10, %ymm9
+vprord $19, %ymm28, %ymm18
+vprord $19, %ymm9, %ymm25
+vpaddd %ymm17, %ymm24, %ymm10
+vprord $17, %ymm28, %ymm12
+vprord $17, %ymm9, %ymm24
+vpxord %ymm18, %ymm12, %ymm17
+vprord $7, %ymm19, %ymm12
+vpxord %ymm30, %ymm12, %ymm18
+vpaddd 144(%rdi){1to8}, %ymm28, %ymm12
+vpaddd %ymm15, %ymm14, %ymm30
+vpaddd %ymm31, %ymm19, %ymm14
+vpaddd 148(%rdi){1to8}, %ymm9, %ymm15
+vpxord %ymm25, %ymm24, %ymm24
+vpunpckldq %ymm15, %ymm12, %ymm25
+vpsrld $3, %ymm19, %ymm19
+vmovdqa32 %ymm25, 1152(%rcx)
+vprord $18, %ymm11, %ymm25
+vpunpckhdq %ymm15, %ymm12, %ymm12
+vprord $7, %ymm11, %ymm15
+vpxord %ymm19, %ymm18, %ymm18
+vpsrld $10, %ymm28, %ymm19
+vmovdqa32 %ymm12, 1184(%rcx)
+vpxord %ymm19, %ymm17, %ymm12
+vpxord %ymm25, %ymm15, %ymm17
+vpsrld $3, %ymm11, %ymm19
+vpsrld $10, %ymm9, %ymm15
+vpxord %ymm19, %ymm17, %ymm25
+vprord $18, %ymm26, %ymm17
+vpaddd %ymm12, %ymm30, %ymm19
+vpxord %ymm15, %ymm24, %ymm30
+vpaddd %ymm13, %ymm11, %ymm12
+vpaddd %ymm30, %ymm10, %ymm24
+vprord $19, %ymm19, %ymm15
+vprord $19, %ymm24, %ymm11
+vpaddd %ymm25, %ymm14, %ymm10
+vprord $17, %ymm19, %ymm30
+vprord $17, %ymm24, %ymm14
+vpxord %ymm15, %ymm30, %ymm25
+vprord $7, %ymm26, %ymm30
+vpxord %ymm17, %ymm30, %ymm15
+vpaddd 152(%rdi){1to8}, %ymm19, %ymm30
+vpaddd %ymm18, %ymm21, %ymm17
+vpaddd %ymm28, %ymm26, %ymm21
+vpaddd 156(%rdi){1to8}, %ymm24, %ymm18
+vpxord %ymm11, %ymm14, %ymm14
+vpunpckldq %ymm18, %ymm30, %ymm11
+vpsrld $3, %ymm26, %ymm26
+vmovdqa32 %ymm11, 1216(%rcx)
+vprord $18, %ymm22, %ymm11
+vpunpckhdq %ymm18, %ymm30, %ymm30
+vprord $7, %ymm22, %ymm18
+vpxord %ymm26, %ymm15, %ymm15
+vpsrld $10, %ymm19, %ymm26
+vmovdqa32 %ymm30, 1248(%rcx)
+vpxord %ymm26, %ymm25, %ymm30
+vpxord %ymm11, %ymm18, %ymm25
+vpsrld $3, %ymm22, %ymm26
+vpsrld $10, %ymm24, %ymm18
+vpxord %ymm26, %ymm25, %ymm11
+vprord $18, %ymm27, %ymm25
+vpaddd %ymm30, %ymm17, %ymm26
+vpxord %ymm18, %ymm14, %ymm17
+vpaddd %ymm9, %ymm22, %ymm30
+vpaddd %ymm17, %ymm10, %ymm14
+vprord $19, %ymm26, %ymm18
+vprord $19, %ymm14, %ymm22
+vpaddd %ymm11, %ymm21, %ymm10
+vprord $17, %ymm26, %ymm17
+vprord $17, %ymm14, %ymm21
+vpxord %ymm18, %ymm17, %ymm11
+vprord $7, %ymm27, %ymm17
+vpxord %ymm25, %ymm17, %ymm18
+vpaddd 160(%rdi){1to8}, %ymm26, %ymm17
+vpaddd %ymm15, %ymm12, %ymm25
+vpaddd %ymm19, %ymm27, %ymm12
+vpaddd 164(%rdi){1to8}, %ymm14, %ymm15
+vpxord %ymm22, %ymm21, %ymm21
+vpunpckldq %ymm15, %ymm17, %ymm22
+vpsrld $3, %ymm27, %ymm27
+vmovdqa32 %ymm22, 1280(%rcx)
+vprord $18, %ymm20, %ymm22
+vpunpckhdq %ymm15, %ymm17, %ymm17
+vprord $7, %ymm20, %ymm15
+vpxord %ymm27, %ymm18, %ymm18
+vpsrld $10, %ymm26, %ymm27
+vmovdqa32 %ymm17, 1312(%rcx)
+vpxord %ymm27, %ymm11, %ymm17
+vpxord %ymm22, %ymm15, %ymm11
+vpsrld $3, %ymm20, %ymm27
+vpsrld $10, %ymm14, %ymm15
+vpxord %ymm27, %ymm11, %ymm22
+vprord $18, %ymm23, %ymm11
+vpaddd %ymm17, %ymm25, %ymm27
+vpxord %ymm15, %ymm21, %ymm25
+vpaddd %ymm24, %ymm20, %ymm17
+vpaddd %ymm25, %ymm10, %ymm21
+vprord $19, %ymm27, %ymm15
+vprord $19, %ymm21, %ymm20
+vpaddd %ymm22, %ymm12, %ymm10
+vprord $17, %ymm27, %ymm25
+vprord $17, %ymm21, %ymm12
+vpxord %ymm15, %ymm25, %ymm22
+vprord $7, %ymm23, %ymm25
+vpxord %ymm11, %ymm25, %ymm15
+vpaddd 168(%rdi){1to8}, %ymm27, %ymm25
+vpaddd %ymm18, %ymm30, %ymm11
+vpaddd %ymm26, %ymm23, %ymm30
+vpaddd 172(%rdi){1to8}, %ymm21, %ymm18
+vpxord %ymm20, %ymm12, %ymm12
+vpunpckldq %ymm18, %ymm25, %ymm20
+vpsrld $3, %ymm23, %ymm23
+vmovdqa32 %ymm20, 1344(%rcx)
+vprord $18, %ymm29, %ymm20
+vpunpckhdq %ymm18, %ymm25, %ymm25
+vprord $7, %ymm29, %ymm18
+vpxord %ymm23, %ymm15, %ymm15
+vpsrld $10, %ymm27, %ymm23
+vmovdqa32 %ymm25, 1376(%rcx)
+vpxord %ymm23, %ymm22, %ymm25
+vpxord %ymm20, %ymm18, %ymm22
+vpsrld $3, %ymm29, %ymm23
+vpsrld $10, %ymm21, %ymm18
+vpxord %ymm23, %ymm22, %ymm20
+vprord $18, %ymm16, %ymm22
+vpaddd %ymm25, %ymm11, %ymm23
+vpxord %ymm18, %ymm12, %ymm11
+vpaddd %ymm14, %ymm29, %ymm25
+vpaddd %ymm11, %ymm10, %ymm12
+vprord $19, %ymm23, %ymm18
+vprord $19, %ymm12, %ymm29
+vpaddd %ymm20, %ymm30, %ymm10
+vprord $17, %ymm23, %ymm11
+vprord $17, %ymm12, %ymm30
+vpxord %ymm18, %ymm11, %ymm20
+vprord $7, %ymm16, %ymm11
+vpxord %ymm22, %ymm11, %ymm18
+vpaddd 176(%rdi){1to8}, %ymm23, %ymm11
+vpaddd %ymm15, %ymm17, %ymm22
+vpaddd %ymm27, %ymm16, %ymm17
+vpaddd 180(%rdi){1to8}, %ymm12, %ymm15
+vpxord %ymm29, %ymm30, %ymm30
+vpunpckldq %ymm15, %ymm11, %ymm29
+vpsrld $3, %ymm16, %ymm16
+vmovdqa32 %ymm29, 1408(%rcx)
+vprord $18, %ymm31, %ymm29
+vpunpckhdq %ymm15, %ymm11, %ymm11
+vprord $7, %ymm31, %ymm15
+vpxord %ymm16, %ymm18, %ymm18
+vpsrld $10, %ymm23, %ymm16
+vmovdqa32 %ymm11, 1440(%rcx)
+vpxord %ymm16, %ymm20, %ymm11
+vpxord %ymm29, %ymm15, %ymm20
+vpsrld $3, %ymm31, %ymm16
+vpsrld $10, %ymm12, %ymm15
+vpxord %ymm16, %ymm20, %ymm29
+vprord $18, %ymm13, %ymm20
+vpaddd %ymm11, %ymm22, %ymm16
+vpxord %ymm15, %ymm30, %ymm22
+vpaddd %ymm21, %ymm31, %ymm11
+vpaddd %ymm22, %ymm10, %ymm30
+vprord $19, %ymm16, %ymm15
+vprord $19, %ymm30, %ymm31
+vpaddd %ymm29, %ymm17, %ymm10
+vprord $17, %ymm16, %ymm22
+vprord $17, %ymm30, %ymm17
+vpxord %ymm15, %ymm22, %ymm29
+vprord $7, %ymm13, %ymm22
+vpxord %ymm20, %ymm22, %ymm15
+vpaddd 184(%rdi){1to8}, %ymm16, %ymm22
+vpaddd %ymm18, %ymm25, %ymm20
+vpaddd %ymm23, %ymm13, %ymm25
+vpaddd 188(%rdi){1to8}, %ymm30, %ymm18
+vpxord %ymm31, %ymm17, %ymm17
+vpunpckldq %ymm18, %ymm22, %ymm31
+vpsrld $3, %ymm13, %ymm13
+vmovdqa32 %ymm31, 1472(%rcx)
+vprord $18, %ymm28, %ymm31
+vpunpckhdq %ymm18, %ymm22, %ymm22
+vprord $7, %ymm28, %ymm18
+vpxord %ymm13, %ymm15, %ymm15
+vpsrld $10, %ymm16, %ymm13
+vmovdqa32 %ymm22, 1504(%rcx)
+vpxord %ymm13, %ymm29, %ymm22
+vpxord %ymm31, %ymm18, %ymm29
+vpsrld $3, %ymm28, %ymm13
+vpsrld $10, %ymm30, %ymm18
+vpxord %ymm13, %ymm29, %ymm31
+vprord $18, %ymm9, %ymm29
+vpaddd %ymm22, %ymm20, %ymm13
+vpxord %ymm18, %ymm17, %ymm20
+vpaddd %ymm12, %ymm28, %ymm22
+vpaddd %ymm20, %ymm10, %ymm17
+vprord $19, %ymm13, %ymm18
+vprord $19, %ymm17, %ymm28
+vpaddd %ymm31, %ymm25, %ymm10
+vprord $17, %ymm13, %ymm20
+vprord $17, %ymm17, %ymm25
+vpxord %ymm18, %ymm20, %ymm31
+vprord $7, %ymm9, %ymm20
+vpxord %ymm29, %ymm20, %ymm18
+vpaddd 192(%rdi){1to8}, %ymm13, %ymm20
+vpaddd %ymm15, %ymm11, %ymm29
+vpaddd %ymm16, %ymm9, %ymm11
+vpaddd 196(%rdi){1to8}, %ymm17, %ymm15
+vpxord %ymm28, %ymm25, %ymm25
+vpunpckldq %ymm15, %ymm20, %ymm28
+vpsrld $3, %ymm9, %ymm9
+vmovdqa32 %ymm28, 1536(%rcx)
+vprord $18, %ymm19, %ymm28
+vpunpckhdq %ymm15, %ymm20, %ymm20
+vprord $7, %ymm19, %ymm15
+vpxord %ymm9, %ymm18, %ymm18
+vpsrld $10, %ymm13, %ymm9
+vmovdqa32 %ymm20, 1568(%rcx)
+vpxord %ymm9, %ymm31, %ymm20
+vpxord %ymm28, %ymm15, %ymm31
+vpsrld $3, %ymm19, %ymm9
+vpsrld $10, %ymm17, %ymm15
+vpxord %ymm9, %ymm31, %ymm28
+vprord $18, %ymm24, %ymm31
+vpaddd %ymm20, %ymm29, %ymm9
+vpxord %ymm15, %ymm25, %ymm29
+vpaddd %ymm30, %ymm19, %ymm20
+vpaddd %ymm29, %ymm10, %ymm25
+vprord $19, %ymm9, %ymm15
+vprord $19, %ymm25, %ymm19
+vpaddd %ymm28, %ymm11, %ymm10
+vprord $17, %ymm9, %ymm29
+vprord $17, %ymm25, %ymm11
+vpxord %ymm15, %ymm29, %ymm28
+vprord $7, %ymm24, %ymm29
+vpxord %ymm31, %ymm29, %ymm15
+vpaddd 200(%rdi){1to8}, %ymm9, %ymm29
+vpaddd %ymm18, %ymm22, %ymm31
+vpaddd %ymm13, %ymm24, %ymm22
+vpaddd 204(%rdi){1to8}, %ymm25, %ymm18
+vpxord %ymm19, %ymm11, %ymm11
+vpunpckldq %ymm18, %ymm29, %ymm19
+vpsrld $3, %ymm24, %ymm24
+vmovdqa32 %ymm19, 1600(%rcx)
+vprord $18, %ymm26, %ymm19
+vpunpckhdq %ymm18, %ymm29, %ymm29
+vprord $7, %ymm26, %ymm18
+vpxord %ymm24, %ymm15, %ymm15
+vpsrld $10, %ymm9, %ymm24
+vmovdqa32 %ymm29, 1632(%rcx)
+vpxord %ymm24, %ymm28, %ymm29
+vpxord %ymm19, %ymm18, %ymm28
+vpsrld $3, %ymm26, %ymm24
+vpsrld $10, %ymm25, %ymm18
+vpxord %ymm24, %ymm28, %ymm19
+vprord $18, %ymm14, %ymm28
+vpaddd %ymm29, %ymm31, %ymm24
+vpxord %ymm18, %ymm11, %ymm31
+vpaddd %ymm17, %ymm26, %ymm29
+vpaddd %ymm31, %ymm10, %ymm11
+vprord $19, %ymm24, %ymm18
+vprord $19, %ymm11, %ymm26
+vpaddd %ymm19, %ymm22, %ymm17
+vprord $17, %ymm24, %ymm10
+vprord $17, %ymm11, %ymm31
+vpxord %ymm18, %ymm10, %ymm22
+vprord $7, %ymm14, %ymm19
+vpxord %ymm28, %ymm19, %ymm10
+vpaddd 208(%rdi){1to8}, %ymm24, %ymm18
+vpaddd %ymm15, %ymm20, %ymm19
+vpaddd %ymm9, %ymm14, %ymm28
+vpaddd 212(%rdi){1to8}, %ymm11, %ymm20
+vpxord %ymm26, %ymm31, %ymm15
+vpunpckldq %ymm20, %ymm18, %ymm9
+vpsrld $3, %ymm14, %ymm31
+vmovdqa32 %ymm9, 1664(%rcx)
+vprord $18, %ymm27, %ymm26
+vpunpckhdq %ymm20, %ymm18, %ymm14
+vprord $7, %ymm27, %ymm9
+vpxord %ymm31, %ymm10, %ymm18
+vpsrld $10, %ymm24, %ymm20
+vmovdqa32 %ymm14, 1696(%rcx)
+vpxord %ymm20, %ymm22, %ymm10
+vpxord %ymm26, %ymm9, %ymm31
+vpsrld $3, %ymm27, %ymm14
+vpsrld $10, %ymm11, %ymm22
+vpxord %ymm14, %ymm31, %ymm20
+vprord $18, %ymm21, %ymm9
+vpaddd %ymm10, %ymm19, %ymm26
+vpxord %ymm22, %ymm15, %ymm31
+vpaddd %ymm25, %ymm27, %ymm14
+vpaddd %ymm31, %ymm17, %ymm19
 vprord $19, %ymm26, %ymm10
-vmovdqa64 %ymm13, 1888(%rsi)
-vpaddd %ymm23, %ymm30, %ymm30
-vprord $19, %ymm27, %ymm12
-vprord $7, %ymm31, %ymm13
-vprord $18, %ymm31, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm26, %ymm10
-vpaddd %ymm13, %ymm30, %ymm30
-vpaddd %ymm24, %ymm31, %ymm31
-vpsrld $10, %ymm27, %ymm12
-vprord $7, %ymm16, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
+vprord $19, %ymm19, %ymm15
+vpaddd %ymm20, %ymm28, %ymm22
+vprord $17, %ymm26, %ymm27
+vprord $17, %ymm19, %ymm25
+vpxord %ymm10, %ymm27, %ymm17
+vprord $7, %ymm21, %ymm31
+vpxord %ymm9, %ymm31, %ymm28
+vpaddd 216(%rdi){1to8}, %ymm26, %ymm20
+vpaddd %ymm18, %ymm29, %ymm27
+vpaddd %ymm24, %ymm21, %ymm10
+vpaddd 220(%rdi){1to8}, %ymm19, %ymm31
+vpxord %ymm15, %ymm25, %ymm9
+vpunpckldq %ymm31, %ymm20, %ymm29
+vpsrld $3, %ymm21, %ymm18
+vmovdqa32 %ymm29, 1728(%rcx)
+vprord $18, %ymm23, %ymm24
+vpunpckhdq %ymm31, %ymm20, %ymm25
+vprord $7, %ymm23, %ymm15
+vpxord %ymm18, %ymm28, %ymm21
+vpsrld $10, %ymm26, %ymm29
+vmovdqa32 %ymm25, 1760(%rcx)
+vpxord %ymm29, %ymm17, %ymm20
+vpxord %ymm24, %ymm15, %ymm31
+vpsrld $3, %ymm23, %ymm28
+vpsrld $10, %ymm19, %ymm18
+vpxord %ymm28, %ymm31, %ymm25
+vprord $18, %ymm12, %ymm17
+vpaddd %ymm20, %ymm27, %ymm29
+vpxord %ymm18, %ymm9, %ymm15
+vpaddd %ymm11, %ymm23, %ymm24
+vpaddd %ymm15, %ymm22, %ymm31
+vprord $19, %ymm29, %ymm28
+vprord $19, %ymm31, %ymm27
+vpaddd %ymm25, %ymm10, %ymm20
+vprord $17, %ymm29, %ymm9
+vprord $17, %ymm31, %ymm18
+vpxord %ymm28, %ymm9, %ymm23
+vprord $7, %ymm12, %ymm11
+vpxord %ymm17, %ymm11, %ymm22
+vpaddd 224(%rdi){1to8}, %ymm29, %ymm15
+vpaddd %ymm21, %ymm14, %ymm10
+vpaddd %ymm26, %ymm12, %ymm25
+vpaddd 228(%rdi){1to8}, %ymm31, %ymm9
+vpxord %ymm27, %ymm18, %ymm28
+vpunpckldq %ymm9, %ymm15, %ymm11
+vpsrld $3, %ymm12, %ymm17
+vmovdqa32 %ymm11, 1792(%rcx)
 vprord $18, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm28, %ymm28
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd %ymm11, %ymm29, %ymm29
-vprord $17, %ymm28, %ymm9
-vprord $17, %ymm29, %ymm11
-vpaddd Lround+240(%rip){1to8}, %ymm28, %ymm13
-vprord $19, %ymm28, %ymm10
-vprord $19, %ymm29, %ymm12
-vpaddd Lround+244(%rip){1to8}, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm12, %ymm11, %ymm11
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpsrld $10, %ymm28, %ymm10
-vpsrld $10, %ymm29, %ymm12
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm12, %ymm11, %ymm11
-vmovdqa64 %ymm15, 1920(%rsi)
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm11, %ymm31, %ymm31
-vmovdqa64 %ymm13, 1952(%rsi)
-vpaddd Lround+248(%rip){1to8}, %ymm30, %ymm13
-vpaddd Lround+252(%rip){1to8}, %ymm31, %ymm14
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm15, 1984(%rsi)
-vmovdqa64 %ymm13, 2016(%rsi)
+vpunpckhdq %ymm9, %ymm15, %ymm21
+vprord $7, %ymm16, %ymm26
+vpxord %ymm17, %ymm22, %ymm18
+vpsrld $10, %ymm29, %ymm27
+vmovdqa32 %ymm21, 1824(%rcx)
+vpxord %ymm27, %ymm23, %ymm12
+vpxord %ymm14, %ymm26, %ymm11
+vpsrld $3, %ymm16, %ymm15
+vpsrld $10, %ymm31, %ymm9
+vpxord %ymm15, %ymm11, %ymm22
+vprord $18, %ymm30, %ymm17
+vpaddd %ymm12, %ymm10, %ymm21
+vpxord %ymm9, %ymm28, %ymm23
+vpaddd %ymm19, %ymm16, %ymm27
+vpaddd %ymm23, %ymm20, %ymm26
+vprord $19, %ymm21, %ymm14
+vprord $19, %ymm26, %ymm31
+vpaddd %ymm22, %ymm25, %ymm11
+vprord $17, %ymm21, %ymm15
+vprord $17, %ymm26, %ymm10
+vpxord %ymm14, %ymm15, %ymm12
+vprord $7, %ymm30, %ymm28
+vpxord %ymm17, %ymm28, %ymm9
+vpaddd 232(%rdi){1to8}, %ymm21, %ymm16
+vpaddd %ymm18, %ymm24, %ymm19
+vpaddd %ymm29, %ymm30, %ymm20
+vpaddd 236(%rdi){1to8}, %ymm26, %ymm23
+vpxord %ymm31, %ymm10, %ymm25
+vpunpckldq %ymm23, %ymm16, %ymm22
+vpsrld $3, %ymm30, %ymm15
+vmovdqa32 %ymm22, 1856(%rcx)
+vprord $18, %ymm13, %ymm14
+vpunpckhdq %ymm23, %ymm16, %ymm28
+vprord $7, %ymm13, %ymm17
+vpxord %ymm15, %ymm9, %ymm24
+vpsrld $10, %ymm21, %ymm18
+vmovdqa32 %ymm28, 1888(%rcx)
+vpxord %ymm18, %ymm12, %ymm29
+vpxord %ymm14, %ymm17, %ymm10
+vpsrld $3, %ymm13, %ymm31
+vpsrld $10, %ymm26, %ymm30
+vpxord %ymm31, %ymm10, %ymm22
+vpaddd %ymm29, %ymm19, %ymm16
+vpxord %ymm30, %ymm25, %ymm23
+vpaddd %ymm23, %ymm11, %ymm9
+vprord $19, %ymm16, %ymm15
+vprord $19, %ymm9, %ymm21
+vpaddd %ymm22, %ymm20, %ymm28
+vprord $17, %ymm16, %ymm12
+vprord $17, %ymm9, %ymm18
+vpxord %ymm15, %ymm12, %ymm17
+vpaddd 240(%rdi){1to8}, %ymm16, %ymm14
+vpaddd %ymm24, %ymm27, %ymm13
+vpaddd 244(%rdi){1to8}, %ymm9, %ymm26
+vpxord %ymm21, %ymm18, %ymm10
+vpunpckldq %ymm26, %ymm14, %ymm31
+vmovdqa32 %ymm31, 1920(%rcx)
+vpunpckhdq %ymm26, %ymm14, %ymm19
+vpsrld $10, %ymm16, %ymm29
+vmovdqa32 %ymm19, 1952(%rcx)
+vpxord %ymm29, %ymm17, %ymm25
+vpsrld $10, %ymm9, %ymm30
+vpaddd %ymm25, %ymm13, %ymm11
+vpxord %ymm30, %ymm10, %ymm23
+vpaddd %ymm23, %ymm28, %ymm20
+vpaddd 248(%rdi){1to8}, %ymm11, %ymm22
+vpaddd 252(%rdi){1to8}, %ymm20, %ymm12
+vpunpckldq %ymm12, %ymm22, %ymm15
+vmovdqa32 %ymm15, 1984(%rcx)
+vpunpckhdq %ymm12, %ymm22, %ymm27
+vmovdqa32 %ymm27, 2016(%rcx)
+xchg %rsi, %rcx
 add $128, %rax
 cmp %rdx, %rax
 jae 2f
 .p2align 6
 1:
-vmovdqa %xmm1, 0(%rsp)
-vmovdqu 0(%r8,%rax), %xmm9
-vmovdqu 0(%r9,%rax), %xmm10
-vmovdqu 0(%r10,%rax), %xmm11
-vmovdqu 0(%r11,%rax), %xmm12
-vinserti128 $1, 64(%r8,%rax), %ymm9, %ymm9
-vinserti128 $1, 64(%r9,%rax), %ymm10, %ymm10
-vmovdqa %xmm2, 16(%rsp)
-vinserti128 $1, 64(%r10,%rax), %ymm11, %ymm11
-vinserti128 $1, 64(%r11,%rax), %ymm12, %ymm12
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vmovdqa %xmm3, 32(%rsp)
-vmovdqa %xmm4, 48(%rsp)
-vpshufb Lswap(%rip), %ymm11, %ymm11
-vpshufb Lswap(%rip), %ymm12, %ymm12
-vpaddd Lfirst+0(%rip), %ymm9, %ymm16
-vpaddd Lfirst+0(%rip), %ymm10, %ymm17
-vpaddd Lfirst+0(%rip), %ymm11, %ymm18
-vmovdqa %xmm5, 64(%rsp)
-vpaddd Lfirst+0(%rip), %ymm12, %ymm19
-vmovdqa64 %ymm16, 0(%rcx)
-vmovdqa64 %ymm17, 32(%rcx)
-vmovdqa64 %ymm18, 64(%rcx)
-vmovdqa %xmm6, 80(%rsp)
-vmovdqa %xmm7, 96(%rsp)
-vmovdqa64 %ymm19, 96(%rcx)
-vpunpckldq %ymm10, %ymm9, %ymm16
-vpunpckldq %ymm12, %ymm11, %ymm13
-vpunpckhdq %ymm10, %ymm9, %ymm18
-vpunpckhdq %ymm12, %ymm11, %ymm14
-vmovdqa %xmm8, 112(%rsp)
-vpunpckhqdq %ymm13, %ymm16, %ymm17
-vpunpcklqdq %ymm13, %ymm16, %ymm16
-vpunpckhqdq %ymm14, %ymm18, %ymm19
-vpunpcklqdq %ymm14, %ymm18, %ymm18
+vmovdqu32 0(%r10,%rax), %xmm9
 vmovq 0(%rsi), %xmm0
+vmovdqu32 0(%r11,%rax), %xmm10
+vmovdqu32 0(%r9,%rax), %xmm11
 sha256rnds2 %xmm1, %xmm2
 vmovq 32(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vmovdqu 16(%r8,%rax), %xmm15
-vmovdqu 16(%r9,%rax), %xmm9
-vmovdqu 16(%r10,%rax), %xmm10
-vmovdqu 16(%r11,%rax), %xmm11
-vinserti128 $1, 80(%r8,%rax), %ymm15, %ymm15
+vinserti32x4 $1, 64(%r11,%rax), %ymm10, %ymm12
+vmovdqu32 0(%r8,%rax), %xmm13
+vinserti32x4 $1, 64(%r10,%rax), %ymm9, %ymm14
+vinserti32x4 $1, 64(%r9,%rax), %ymm11, %ymm15
+vpshufb 384(%rdi), %ymm12, %ymm16
+vpshufb 384(%rdi), %ymm15, %ymm17
+vinserti32x4 $1, 64(%r8,%rax), %ymm13, %ymm18
 vmovq 64(%rsi), %xmm0
+vpaddd 256(%rdi), %ymm16, %ymm19
 sha256rnds2 %xmm5, %xmm6
-vinserti128 $1, 80(%r9,%rax), %ymm9, %ymm9
-vinserti128 $1, 80(%r10,%rax), %ymm10, %ymm10
-vinserti128 $1, 80(%r11,%rax), %ymm11, %ymm11
-vpshufb Lswap(%rip), %ymm15, %ymm15
 vmovq 96(%rsi), %xmm0
+vpaddd 256(%rdi), %ymm17, %ymm20
 sha256rnds2 %xmm7, %xmm8
+vpshufb 384(%rdi), %ymm18, %ymm21
+vpshufb 384(%rdi), %ymm14, %ymm22
+vpunpckldq %ymm16, %ymm22, %ymm23
+vmovdqa32 %ymm19, 96(%rcx)
 vmovq 8(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vpshufb Lswap(%rip), %ymm11, %ymm11
-vpaddd Lfirst+32(%rip), %ymm15, %ymm20
-vpaddd Lfirst+32(%rip), %ymm9, %ymm21
+vpaddd 256(%rdi), %ymm21, %ymm24
+vpunpckhdq %ymm16, %ymm22, %ymm25
+vmovdqa32 %ymm24, 0(%rcx)
 vmovq 40(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpaddd Lfirst+32(%rip), %ymm10, %ymm22
-vpaddd Lfirst+32(%rip), %ymm11, %ymm23
-vmovdqa64 %ymm20, 128(%rcx)
-vmovdqa64 %ymm21, 160(%rcx)
 vmovq 72(%rsi), %xmm0
+vmovdqu32 16(%r10,%rax), %xmm26
 sha256rnds2 %xmm6, %xmm5
 vmovq 104(%rsi), %xmm0
+vpaddd 256(%rdi), %ymm22, %ymm27
+vpunpckldq %ymm17, %ymm21, %ymm28
 sha256rnds2 %xmm8, %xmm7
-vmovdqa64 %ymm22, 192(%rcx)
-vmovdqa64 %ymm23, 224(%rcx)
-vpunpckldq %ymm9, %ymm15, %ymm20
-vpunpckldq %ymm11, %ymm10, %ymm12
-vpunpckhdq %ymm9, %ymm15, %ymm22
 vmovq 128(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpunpckhdq %ymm11, %ymm10, %ymm13
-vpunpckhqdq %ymm12, %ymm20, %ymm21
-vpunpcklqdq %ymm12, %ymm20, %ymm20
-vpunpckhqdq %ymm13, %ymm22, %ymm23
+vpunpckhdq %ymm17, %ymm21, %ymm29
+vmovdqu32 16(%r11,%rax), %xmm30
+vpunpckhqdq %ymm23, %ymm28, %ymm31
+vpunpcklqdq %ymm25, %ymm29, %ymm10
 vmovq 160(%rsi), %xmm0
+vmovdqa32 %ymm20, 32(%rcx)
+vmovdqu32 16(%r9,%rax), %xmm9
 sha256rnds2 %xmm3, %xmm4
+vinserti32x4 $1, 80(%r11,%rax), %ymm30, %ymm11
 vmovq 192(%rsi), %xmm0
+vmovdqu32 16(%r8,%rax), %xmm12
+vmovdqa32 %ymm27, 64(%rcx)
 sha256rnds2 %xmm5, %xmm6
-vpunpcklqdq %ymm13, %ymm22, %ymm22
-vmovdqu 32(%r8,%rax), %xmm14
-vmovdqu 32(%r9,%rax), %xmm15
-vmovdqu 32(%r10,%rax), %xmm9
-vmovdqu 32(%r11,%rax), %xmm10
-vinserti128 $1, 96(%r8,%rax), %ymm14, %ymm14
 vmovq 224(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vinserti128 $1, 96(%r9,%rax), %ymm15, %ymm15
-vinserti128 $1, 96(%r10,%rax), %ymm9, %ymm9
-vinserti128 $1, 96(%r11,%rax), %ymm10, %ymm10
-vpshufb Lswap(%rip), %ymm14, %ymm14
+vpunpckhqdq %ymm25, %ymm29, %ymm15
+vinserti32x4 $1, 80(%r10,%rax), %ymm26, %ymm13
+vinserti32x4 $1, 80(%r9,%rax), %ymm9, %ymm18
+vpshufb 384(%rdi), %ymm11, %ymm14
+vpshufb 384(%rdi), %ymm18, %ymm19
+vinserti32x4 $1, 80(%r8,%rax), %ymm12, %ymm16
+vpaddd 288(%rdi), %ymm14, %ymm24
 vmovq 136(%rsi), %xmm0
+vpaddd 288(%rdi), %ymm19, %ymm22
 sha256rnds2 %xmm2, %xmm1
 vmovq 168(%rsi), %xmm0
+vpshufb 384(%rdi), %ymm16, %ymm21
 sha256rnds2 %xmm4, %xmm3
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpshufb Lswap(%rip), %ymm10, %ymm10
-vpaddd Lfirst+64(%rip), %ymm14, %ymm24
-vpaddd Lfirst+64(%rip), %ymm15, %ymm25
+vpshufb 384(%rdi), %ymm13, %ymm17
+vpunpckldq %ymm14, %ymm17, %ymm20
+vmovdqa32 %ymm24, 224(%rcx)
+vpaddd 288(%rdi), %ymm21, %ymm30
 vmovq 200(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpaddd Lfirst+64(%rip), %ymm9, %ymm26
-vpaddd Lfirst+64(%rip), %ymm10, %ymm27
-vmovdqa64 %ymm24, 256(%rcx)
-vmovdqa64 %ymm25, 288(%rcx)
+vpunpckhdq %ymm14, %ymm17, %ymm27
+vmovdqa32 %ymm30, 128(%rcx)
+vmovdqu32 32(%r10,%rax), %xmm29
 vmovq 232(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
 vmovq 256(%rsi), %xmm0
+vpunpcklqdq %ymm23, %ymm28, %ymm25
 sha256rnds2 %xmm1, %xmm2
-vmovdqa64 %ymm26, 320(%rcx)
-vmovdqa64 %ymm27, 352(%rcx)
-vpunpckldq %ymm15, %ymm14, %ymm24
-vpunpckldq %ymm10, %ymm9, %ymm11
-vpunpckhdq %ymm15, %ymm14, %ymm26
 vmovq 288(%rsi), %xmm0
+vpaddd 288(%rdi), %ymm17, %ymm26
+vpunpckldq %ymm19, %ymm21, %ymm9
 sha256rnds2 %xmm3, %xmm4
-vpunpckhdq %ymm10, %ymm9, %ymm12
-vpunpckhqdq %ymm11, %ymm24, %ymm25
-vpunpcklqdq %ymm11, %ymm24, %ymm24
-vpunpckhqdq %ymm12, %ymm26, %ymm27
 vmovq 320(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
+vpunpckhdq %ymm19, %ymm21, %ymm11
+vmovdqu32 32(%r11,%rax), %xmm18
+vpunpckhqdq %ymm20, %ymm9, %ymm12
+vpunpcklqdq %ymm27, %ymm11, %ymm16
 vmovq 352(%rsi), %xmm0
+vmovdqa32 %ymm22, 160(%rcx)
+vmovdqu32 32(%r9,%rax), %xmm13
 sha256rnds2 %xmm7, %xmm8
-vpunpcklqdq %ymm12, %ymm26, %ymm26
-vmovdqu 48(%r8,%rax), %xmm13
-vmovdqu 48(%r9,%rax), %xmm14
-vmovdqu 48(%r10,%rax), %xmm15
-vmovdqu 48(%r11,%rax), %xmm9
+vinserti32x4 $1, 96(%r11,%rax), %ymm18, %ymm24
 vmovq 264(%rsi), %xmm0
+vmovdqu32 32(%r8,%rax), %xmm14
+vmovdqa32 %ymm26, 192(%rcx)
 sha256rnds2 %xmm2, %xmm1
-vinserti128 $1, 112(%r8,%rax), %ymm13, %ymm13
-vinserti128 $1, 112(%r9,%rax), %ymm14, %ymm14
-vinserti128 $1, 112(%r10,%rax), %ymm15, %ymm15
-vinserti128 $1, 112(%r11,%rax), %ymm9, %ymm9
 vmovq 296(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
+vpunpckhqdq %ymm27, %ymm11, %ymm30
+vinserti32x4 $1, 96(%r10,%rax), %ymm29, %ymm28
+vinserti32x4 $1, 96(%r9,%rax), %ymm13, %ymm23
+vpshufb 384(%rdi), %ymm24, %ymm17
+vpshufb 384(%rdi), %ymm23, %ymm21
+vinserti32x4 $1, 96(%r8,%rax), %ymm14, %ymm19
+vpaddd 320(%rdi), %ymm17, %ymm22
 vmovq 328(%rsi), %xmm0
+vpaddd 320(%rdi), %ymm21, %ymm18
 sha256rnds2 %xmm6, %xmm5
-vpshufb Lswap(%rip), %ymm13, %ymm13
-vpshufb Lswap(%rip), %ymm14, %ymm14
-vpshufb Lswap(%rip), %ymm15, %ymm15
-vpshufb Lswap(%rip), %ymm9, %ymm9
-vpaddd Lfirst+96(%rip), %ymm13, %ymm28
 vmovq 360(%rsi), %xmm0
+vpshufb 384(%rdi), %ymm19, %ymm26
 sha256rnds2 %xmm8, %xmm7
-vpaddd Lfirst+96(%rip), %ymm14, %ymm29
-vpaddd Lfirst+96(%rip), %ymm15, %ymm30
-vpaddd Lfirst+96(%rip), %ymm9, %ymm31
-vmovdqa64 %ymm28, 384(%rcx)
+vpshufb 384(%rdi), %ymm28, %ymm11
+vpunpckldq %ymm17, %ymm11, %ymm27
+vmovdqa32 %ymm22, 352(%rcx)
+vpaddd 320(%rdi), %ymm26, %ymm29
 vmovq 384(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
+vpunpckhdq %ymm17, %ymm11, %ymm13
+vmovdqa32 %ymm29, 256(%rcx)
+vmovdqu32 48(%r10,%rax), %xmm24
 vmovq 416(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vmovdqa64 %ymm29, 416(%rcx)
-vmovdqa64 %ymm30, 448(%rcx)
-vmovdqa64 %ymm31, 480(%rcx)
-vpunpckldq %ymm14, %ymm13, %ymm28
-vpunpckldq %ymm9, %ymm15, %ymm10
 vmovq 448(%rsi), %xmm0
+vpunpcklqdq %ymm20, %ymm9, %ymm23
 sha256rnds2 %xmm5, %xmm6
-vpunpckhdq %ymm14, %ymm13, %ymm30
-vpunpckhdq %ymm9, %ymm15, %ymm11
-vpunpckhqdq %ymm10, %ymm28, %ymm29
-vpunpcklqdq %ymm10, %ymm28, %ymm28
 vmovq 480(%rsi), %xmm0
+vpaddd 320(%rdi), %ymm11, %ymm14
+vpunpckldq %ymm21, %ymm26, %ymm19
 sha256rnds2 %xmm7, %xmm8
 vmovq 392(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpunpckhqdq %ymm11, %ymm30, %ymm31
-vpunpcklqdq %ymm11, %ymm30, %ymm30
-vpaddd %ymm25, %ymm16, %ymm16
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
+vpunpckhdq %ymm21, %ymm26, %ymm28
+vmovdqu32 48(%r11,%rax), %xmm22
+vpunpckhqdq %ymm27, %ymm19, %ymm17
+vprord $18, %ymm31, %ymm29
 vmovq 424(%rsi), %xmm0
+vpunpcklqdq %ymm13, %ymm28, %ymm9
+vpaddd %ymm17, %ymm25, %ymm20
 sha256rnds2 %xmm4, %xmm3
-vpsrld $3, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm13, %ymm16, %ymm16
-vpaddd %ymm26, %ymm17, %ymm17
+vmovdqa32 %ymm18, 288(%rcx)
 vmovq 456(%rsi), %xmm0
+vmovdqu32 48(%r9,%rax), %xmm11
+vinserti32x4 $1, 112(%r11,%rax), %ymm22, %ymm26
 sha256rnds2 %xmm6, %xmm5
 vmovq 488(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vprord $7, %ymm18, %ymm13
-vprord $18, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $3, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
+vmovdqu32 48(%r8,%rax), %xmm21
+vmovdqa32 %ymm14, 320(%rcx)
+vpunpckhqdq %ymm13, %ymm28, %ymm25
+vinserti32x4 $1, 112(%r10,%rax), %ymm24, %ymm18
+vinserti32x4 $1, 112(%r9,%rax), %ymm11, %ymm22
+vpshufb 384(%rdi), %ymm26, %ymm14
+vpshufb 384(%rdi), %ymm22, %ymm28
 vmovq 512(%rsi), %xmm0
+vinserti32x4 $1, 112(%r8,%rax), %ymm21, %ymm13
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd %ymm27, %ymm18, %ymm18
-vprord $7, %ymm19, %ymm13
-vprord $17, %ymm30, %ymm9
 vmovq 520(%rsi), %xmm0
+vprord $7, %ymm31, %ymm24
 sha256rnds2 %xmm3, %xmm4
+vpxord %ymm29, %ymm24, %ymm11
+vpaddd 352(%rdi), %ymm14, %ymm26
+vpaddd 352(%rdi), %ymm28, %ymm22
+vpshufb 384(%rdi), %ymm13, %ymm21
 vmovq 544(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vprord $18, %ymm19, %ymm14
-vprord $17, %ymm31, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vprord $19, %ymm30, %ymm10
-vpsrld $3, %ymm19, %ymm14
+vpshufb 384(%rdi), %ymm18, %ymm24
+vpunpckldq %ymm14, %ymm24, %ymm29
+vmovdqa32 %ymm26, 480(%rcx)
 vmovq 552(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vprord $19, %ymm31, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpaddd %ymm13, %ymm18, %ymm18
 vmovq 576(%rsi), %xmm0
+vpaddd 352(%rdi), %ymm21, %ymm13
 sha256rnds2 %xmm2, %xmm1
 vmovq 584(%rsi), %xmm0
+vpunpckhdq %ymm14, %ymm24, %ymm18
+vpaddd %ymm9, %ymm31, %ymm26
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm12, %ymm11, %ymm11
-vpaddd %ymm28, %ymm19, %ymm19
-vprord $7, %ymm20, %ymm13
-vpsrld $10, %ymm30, %ymm10
-vprord $18, %ymm20, %ymm14
 vmovq 608(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpsrld $10, %ymm31, %ymm12
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpsrld $3, %ymm20, %ymm14
+vmovdqa32 %ymm13, 384(%rcx)
+vpsrld $3, %ymm31, %ymm14
+vpunpcklqdq %ymm27, %ymm19, %ymm13
+vpaddd 352(%rdi), %ymm24, %ymm31
 vmovq 616(%rsi), %xmm0
+vpunpckldq %ymm28, %ymm21, %ymm19
+vprord $18, %ymm10, %ymm27
 sha256rnds2 %xmm8, %xmm7
 vmovq 640(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm12, %ymm11, %ymm11
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm11, %ymm17, %ymm17
+vprord $7, %ymm10, %ymm24
+vpunpckhdq %ymm28, %ymm21, %ymm21
+vpxord %ymm14, %ymm11, %ymm28
 vmovq 648(%rsi), %xmm0
+vpunpckhqdq %ymm29, %ymm19, %ymm11
+vpxord %ymm27, %ymm24, %ymm14
+vpsrld $3, %ymm10, %ymm24
 sha256rnds2 %xmm3, %xmm4
-vpaddd Lround+64(%rip){1to8}, %ymm16, %ymm13
-vpaddd Lround+68(%rip){1to8}, %ymm17, %ymm14
-vprord $17, %ymm16, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
+vpxord %ymm24, %ymm14, %ymm27
+vpunpcklqdq %ymm18, %ymm21, %ymm14
 vmovq 672(%rsi), %xmm0
+vprord $18, %ymm15, %ymm24
+vmovdqa32 %ymm22, 416(%rcx)
 sha256rnds2 %xmm5, %xmm6
+vmovdqa32 %ymm31, 448(%rcx)
+vpunpckhqdq %ymm18, %ymm21, %ymm22
+vpaddd %ymm25, %ymm10, %ymm31
 vmovq 680(%rsi), %xmm0
+vprord $19, %ymm14, %ymm21
+vprord $19, %ymm22, %ymm18
 sha256rnds2 %xmm7, %xmm8
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm17, %ymm11
-vmovdqa64 %ymm15, 512(%rcx)
-vprord $19, %ymm16, %ymm10
-vmovdqa64 %ymm13, 544(%rcx)
+vpaddd %ymm27, %ymm26, %ymm10
+vprord $17, %ymm14, %ymm26
 vmovq 704(%rsi), %xmm0
+vprord $17, %ymm22, %ymm27
+vpxord %ymm21, %ymm26, %ymm26
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm29, %ymm20, %ymm20
-vprord $19, %ymm17, %ymm12
-vprord $7, %ymm21, %ymm13
-vprord $18, %ymm21, %ymm14
 vmovq 712(%rsi), %xmm0
+vprord $7, %ymm15, %ymm21
+vpxord %ymm24, %ymm21, %ymm21
 sha256rnds2 %xmm4, %xmm3
+vpunpcklqdq %ymm29, %ymm19, %ymm24
 vmovq 736(%rsi), %xmm0
+vpaddd %ymm28, %ymm20, %ymm19
+vpaddd %ymm24, %ymm15, %ymm29
+vpxord %ymm18, %ymm27, %ymm20
 sha256rnds2 %xmm6, %xmm5
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm21, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm16, %ymm10
 vmovq 744(%rsi), %xmm0
+vpsrld $3, %ymm15, %ymm28
+vprord $18, %ymm23, %ymm27
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm13, %ymm20, %ymm20
-vpaddd %ymm30, %ymm21, %ymm21
-vpsrld $10, %ymm17, %ymm12
-vprord $7, %ymm22, %ymm13
+vprord $7, %ymm23, %ymm18
+vpxord %ymm28, %ymm21, %ymm15
 vmovq 768(%rsi), %xmm0
+vpsrld $10, %ymm14, %ymm21
+vpxord %ymm21, %ymm26, %ymm28
+vpxord %ymm27, %ymm18, %ymm26
 sha256rnds2 %xmm1, %xmm2
 vmovq 776(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm22, %ymm14
+vpsrld $3, %ymm23, %ymm21
+vpsrld $10, %ymm22, %ymm18
+vpxord %ymm21, %ymm26, %ymm27
 vmovq 800(%rsi), %xmm0
+vprord $18, %ymm12, %ymm26
+vpaddd %ymm28, %ymm19, %ymm21
+vpxord %ymm18, %ymm20, %ymm19
 sha256rnds2 %xmm5, %xmm6
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm18, %ymm18
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd %ymm11, %ymm19, %ymm19
+vpaddd %ymm11, %ymm23, %ymm28
+vpaddd %ymm19, %ymm10, %ymm20
 vmovq 808(%rsi), %xmm0
+vprord $19, %ymm21, %ymm18
+vprord $19, %ymm20, %ymm23
 sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm27, %ymm29, %ymm10
+vprord $17, %ymm21, %ymm19
+vprord $17, %ymm20, %ymm29
 vmovq 832(%rsi), %xmm0
+vpxord %ymm18, %ymm19, %ymm27
+vprord $7, %ymm12, %ymm19
 sha256rnds2 %xmm2, %xmm1
-vpaddd Lround+72(%rip){1to8}, %ymm18, %ymm13
-vpaddd Lround+76(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm18, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vpxord %ymm26, %ymm19, %ymm18
+vpaddd 64(%rdi){1to8}, %ymm21, %ymm19
 vmovq 840(%rsi), %xmm0
+vpaddd %ymm15, %ymm31, %ymm26
+vpaddd %ymm14, %ymm12, %ymm31
 sha256rnds2 %xmm4, %xmm3
-vprord $17, %ymm19, %ymm11
-vmovdqa64 %ymm15, 576(%rcx)
-vprord $19, %ymm18, %ymm10
-vmovdqa64 %ymm13, 608(%rcx)
 vmovq 864(%rsi), %xmm0
+vpaddd 68(%rdi){1to8}, %ymm20, %ymm15
+vpxord %ymm23, %ymm29, %ymm29
 sha256rnds2 %xmm6, %xmm5
+vpunpckldq %ymm15, %ymm19, %ymm23
 vmovq 872(%rsi), %xmm0
+vpsrld $3, %ymm12, %ymm12
+vmovdqa32 %ymm23, 512(%rcx)
+vprord $18, %ymm16, %ymm23
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm31, %ymm22, %ymm22
-vprord $19, %ymm19, %ymm12
-vprord $7, %ymm23, %ymm13
-vprord $18, %ymm23, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
 vmovq 896(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm19, %ymm19
+vprord $7, %ymm16, %ymm15
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm23, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
+vpxord %ymm12, %ymm18, %ymm18
+vpsrld $10, %ymm21, %ymm12
 vmovq 904(%rsi), %xmm0
+vmovdqa32 %ymm19, 544(%rcx)
+vpxord %ymm12, %ymm27, %ymm19
+vpxord %ymm23, %ymm15, %ymm27
 sha256rnds2 %xmm3, %xmm4
 vmovq 928(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $10, %ymm18, %ymm10
-vpaddd %ymm13, %ymm22, %ymm22
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm19, %ymm12
-vprord $7, %ymm24, %ymm13
+vpsrld $3, %ymm16, %ymm12
+vpsrld $10, %ymm20, %ymm15
+vpxord %ymm12, %ymm27, %ymm23
 vmovq 936(%rsi), %xmm0
+vprord $18, %ymm30, %ymm27
+vpaddd %ymm19, %ymm26, %ymm12
+vpxord %ymm15, %ymm29, %ymm26
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
+vpaddd %ymm22, %ymm16, %ymm19
+vpaddd %ymm26, %ymm10, %ymm29
 vmovq 960(%rsi), %xmm0
+vprord $19, %ymm12, %ymm15
+vprord $19, %ymm29, %ymm16
 sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm23, %ymm31, %ymm10
+vprord $17, %ymm12, %ymm26
+vprord $17, %ymm29, %ymm31
 vmovq 968(%rsi), %xmm0
+vpxord %ymm15, %ymm26, %ymm23
+vprord $7, %ymm30, %ymm26
 sha256rnds2 %xmm4, %xmm3
-vpsrld $3, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm20, %ymm20
-vpaddd %ymm13, %ymm23, %ymm23
-vpaddd %ymm11, %ymm21, %ymm21
+vpxord %ymm27, %ymm26, %ymm15
+vpaddd 72(%rdi){1to8}, %ymm12, %ymm26
 vmovq 992(%rsi), %xmm0
+vpaddd %ymm18, %ymm28, %ymm27
+vpaddd %ymm21, %ymm30, %ymm28
 sha256rnds2 %xmm6, %xmm5
-vpaddd Lround+80(%rip){1to8}, %ymm20, %ymm13
-vpaddd Lround+84(%rip){1to8}, %ymm21, %ymm14
-vprord $17, %ymm20, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
 vmovq 1000(%rsi), %xmm0
+vpaddd 76(%rdi){1to8}, %ymm29, %ymm18
+vpxord %ymm16, %ymm31, %ymm31
 sha256rnds2 %xmm8, %xmm7
+vpunpckldq %ymm18, %ymm26, %ymm16
 vmovq 1024(%rsi), %xmm0
+vpsrld $3, %ymm30, %ymm30
+vmovdqa32 %ymm16, 576(%rcx)
+vprord $18, %ymm13, %ymm16
 sha256rnds2 %xmm1, %xmm2
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vmovdqa64 %ymm15, 640(%rcx)
-vprord $19, %ymm20, %ymm10
-vmovdqa64 %ymm13, 672(%rcx)
-vpaddd %ymm17, %ymm24, %ymm24
 vmovq 1032(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm26, %ymm26
+vprord $7, %ymm13, %ymm18
 sha256rnds2 %xmm3, %xmm4
-vprord $19, %ymm21, %ymm12
-vprord $7, %ymm25, %ymm13
-vprord $18, %ymm25, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
+vpxord %ymm30, %ymm15, %ymm15
+vpsrld $10, %ymm12, %ymm30
 vmovq 1056(%rsi), %xmm0
+vmovdqa32 %ymm26, 608(%rcx)
+vpxord %ymm30, %ymm23, %ymm26
+vpxord %ymm16, %ymm18, %ymm23
 sha256rnds2 %xmm5, %xmm6
 vmovq 1064(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm20, %ymm10
+vpsrld $3, %ymm13, %ymm30
+vpsrld $10, %ymm29, %ymm18
+vpxord %ymm30, %ymm23, %ymm16
 vmovq 1088(%rsi), %xmm0
+vprord $18, %ymm17, %ymm23
+vpaddd %ymm26, %ymm27, %ymm30
+vpxord %ymm18, %ymm31, %ymm27
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm13, %ymm24, %ymm24
-vpaddd %ymm18, %ymm25, %ymm25
-vpsrld $10, %ymm21, %ymm12
-vprord $7, %ymm26, %ymm13
+vpaddd %ymm20, %ymm13, %ymm26
+vpaddd %ymm27, %ymm10, %ymm31
 vmovq 1096(%rsi), %xmm0
+vprord $19, %ymm30, %ymm18
+vprord $19, %ymm31, %ymm13
 sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm16, %ymm28, %ymm10
+vprord $17, %ymm30, %ymm27
+vprord $17, %ymm31, %ymm28
 vmovq 1120(%rsi), %xmm0
+vpxord %ymm18, %ymm27, %ymm16
+vprord $7, %ymm17, %ymm27
 sha256rnds2 %xmm6, %xmm5
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm26, %ymm14
+vpxord %ymm23, %ymm27, %ymm18
+vpaddd 80(%rdi){1to8}, %ymm30, %ymm27
 vmovq 1128(%rsi), %xmm0
+vpaddd %ymm15, %ymm19, %ymm23
+vpaddd %ymm12, %ymm17, %ymm19
 sha256rnds2 %xmm8, %xmm7
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd %ymm11, %ymm23, %ymm23
 vmovq 1152(%rsi), %xmm0
+vpaddd 84(%rdi){1to8}, %ymm31, %ymm15
+vpxord %ymm13, %ymm28, %ymm28
 sha256rnds2 %xmm1, %xmm2
+vpunpckldq %ymm15, %ymm27, %ymm13
 vmovq 1160(%rsi), %xmm0
+vpsrld $3, %ymm17, %ymm17
+vmovdqa32 %ymm13, 640(%rcx)
+vprord $18, %ymm9, %ymm13
 sha256rnds2 %xmm3, %xmm4
-vpaddd Lround+88(%rip){1to8}, %ymm22, %ymm13
-vpaddd Lround+92(%rip){1to8}, %ymm23, %ymm14
-vprord $17, %ymm22, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
 vmovq 1184(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm27, %ymm27
+vprord $7, %ymm9, %ymm15
 sha256rnds2 %xmm5, %xmm6
-vprord $17, %ymm23, %ymm11
-vmovdqa64 %ymm15, 704(%rcx)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm13, 736(%rcx)
+vpxord %ymm17, %ymm18, %ymm18
+vpsrld $10, %ymm30, %ymm17
 vmovq 1192(%rsi), %xmm0
+vmovdqa32 %ymm27, 672(%rcx)
+vpxord %ymm17, %ymm16, %ymm27
+vpxord %ymm13, %ymm15, %ymm16
 sha256rnds2 %xmm7, %xmm8
 vmovq 1216(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm19, %ymm26, %ymm26
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
-vprord $18, %ymm27, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
+vpsrld $3, %ymm9, %ymm17
+vpsrld $10, %ymm31, %ymm15
+vpxord %ymm17, %ymm16, %ymm13
 vmovq 1224(%rsi), %xmm0
+vprord $18, %ymm25, %ymm16
+vpaddd %ymm27, %ymm23, %ymm17
+vpxord %ymm15, %ymm28, %ymm23
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm27, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
+vpaddd %ymm29, %ymm9, %ymm27
+vpaddd %ymm23, %ymm10, %ymm28
 vmovq 1248(%rsi), %xmm0
+vprord $19, %ymm17, %ymm15
+vprord $19, %ymm28, %ymm9
 sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm13, %ymm19, %ymm10
+vprord $17, %ymm17, %ymm23
+vprord $17, %ymm28, %ymm19
 vmovq 1256(%rsi), %xmm0
+vpxord %ymm15, %ymm23, %ymm13
+vprord $7, %ymm25, %ymm23
 sha256rnds2 %xmm8, %xmm7
-vpsrld $10, %ymm22, %ymm10
-vpaddd %ymm13, %ymm26, %ymm26
-vpaddd %ymm20, %ymm27, %ymm27
-vpsrld $10, %ymm23, %ymm12
-vprord $7, %ymm28, %ymm13
+vpxord %ymm16, %ymm23, %ymm15
+vpaddd 88(%rdi){1to8}, %ymm17, %ymm23
 vmovq 1280(%rsi), %xmm0
+vpaddd %ymm18, %ymm26, %ymm16
+vpaddd %ymm30, %ymm25, %ymm26
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
 vmovq 1288(%rsi), %xmm0
+vpaddd 92(%rdi){1to8}, %ymm28, %ymm18
+vpxord %ymm9, %ymm19, %ymm19
 sha256rnds2 %xmm3, %xmm4
+vpunpckldq %ymm18, %ymm23, %ymm9
 vmovq 1312(%rsi), %xmm0
+vpsrld $3, %ymm25, %ymm25
+vmovdqa32 %ymm9, 704(%rcx)
+vprord $18, %ymm24, %ymm9
 sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm24, %ymm24
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd Lround+96(%rip){1to8}, %ymm24, %ymm13
 vmovq 1320(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm23, %ymm23
+vprord $7, %ymm24, %ymm18
 sha256rnds2 %xmm7, %xmm8
-vpaddd Lround+100(%rip){1to8}, %ymm25, %ymm14
-vprord $17, %ymm24, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vpxord %ymm25, %ymm15, %ymm15
+vpsrld $10, %ymm17, %ymm25
 vmovq 1344(%rsi), %xmm0
+vmovdqa32 %ymm23, 736(%rcx)
+vpxord %ymm25, %ymm13, %ymm23
+vpxord %ymm9, %ymm18, %ymm13
 sha256rnds2 %xmm2, %xmm1
 vmovq 1352(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vprord $17, %ymm25, %ymm11
-vmovdqa64 %ymm15, 768(%rcx)
-vprord $19, %ymm24, %ymm10
-vmovdqa64 %ymm13, 800(%rcx)
-vpaddd %ymm21, %ymm28, %ymm28
+vpsrld $3, %ymm24, %ymm25
+vpsrld $10, %ymm28, %ymm18
+vpxord %ymm25, %ymm13, %ymm9
 vmovq 1376(%rsi), %xmm0
+vprord $18, %ymm11, %ymm13
+vpaddd %ymm23, %ymm16, %ymm25
+vpxord %ymm18, %ymm19, %ymm16
 sha256rnds2 %xmm6, %xmm5
-vprord $19, %ymm25, %ymm12
-vprord $7, %ymm29, %ymm13
-vprord $18, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
+vpaddd %ymm31, %ymm24, %ymm23
+vpaddd %ymm16, %ymm10, %ymm19
 vmovq 1384(%rsi), %xmm0
+vprord $19, %ymm25, %ymm18
+vprord $19, %ymm19, %ymm24
 sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm9, %ymm26, %ymm10
+vprord $17, %ymm25, %ymm16
+vprord $17, %ymm19, %ymm26
 vmovq 1408(%rsi), %xmm0
+vpxord %ymm18, %ymm16, %ymm9
+vprord $7, %ymm11, %ymm16
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm29, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
+vpxord %ymm13, %ymm16, %ymm18
+vpaddd 96(%rdi){1to8}, %ymm25, %ymm16
 vmovq 1416(%rsi), %xmm0
+vpaddd %ymm15, %ymm27, %ymm13
+vpaddd %ymm17, %ymm11, %ymm27
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm13, %ymm28, %ymm28
-vpaddd %ymm22, %ymm29, %ymm29
-vpsrld $10, %ymm25, %ymm12
-vprord $7, %ymm30, %ymm13
 vmovq 1440(%rsi), %xmm0
+vpaddd 100(%rdi){1to8}, %ymm19, %ymm15
+vpxord %ymm24, %ymm26, %ymm26
 sha256rnds2 %xmm5, %xmm6
+vpunpckldq %ymm15, %ymm16, %ymm24
 vmovq 1448(%rsi), %xmm0
+vpsrld $3, %ymm11, %ymm11
+vmovdqa32 %ymm24, 768(%rcx)
+vprord $18, %ymm14, %ymm24
 sha256rnds2 %xmm7, %xmm8
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm30, %ymm14
 vmovq 1472(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm16, %ymm16
+vprord $7, %ymm14, %ymm15
 sha256rnds2 %xmm2, %xmm1
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd %ymm11, %ymm27, %ymm27
+vpxord %ymm11, %ymm18, %ymm18
+vpsrld $10, %ymm25, %ymm11
 vmovq 1480(%rsi), %xmm0
+vmovdqa32 %ymm16, 800(%rcx)
+vpxord %ymm11, %ymm9, %ymm16
+vpxord %ymm24, %ymm15, %ymm9
 sha256rnds2 %xmm4, %xmm3
 vmovq 1504(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpaddd Lround+104(%rip){1to8}, %ymm26, %ymm13
-vpaddd Lround+108(%rip){1to8}, %ymm27, %ymm14
-vprord $17, %ymm26, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vpsrld $3, %ymm14, %ymm11
+vpsrld $10, %ymm19, %ymm15
+vpxord %ymm11, %ymm9, %ymm24
 vmovq 1512(%rsi), %xmm0
+vprord $18, %ymm22, %ymm9
+vpaddd %ymm16, %ymm13, %ymm11
+vpxord %ymm15, %ymm26, %ymm13
 sha256rnds2 %xmm8, %xmm7
-vprord $17, %ymm27, %ymm11
-vmovdqa64 %ymm15, 832(%rcx)
-vprord $19, %ymm26, %ymm10
-vmovdqa64 %ymm13, 864(%rcx)
+vpaddd %ymm28, %ymm14, %ymm16
+vpaddd %ymm13, %ymm10, %ymm26
 vmovq 1536(%rsi), %xmm0
+vprord $19, %ymm11, %ymm15
+vprord $19, %ymm26, %ymm14
 sha256rnds2 %xmm1, %xmm2
+vpaddd %ymm24, %ymm27, %ymm10
+vprord $17, %ymm11, %ymm13
+vprord $17, %ymm26, %ymm27
 vmovq 1544(%rsi), %xmm0
+vpxord %ymm15, %ymm13, %ymm24
+vprord $7, %ymm22, %ymm13
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm23, %ymm30, %ymm30
-vprord $19, %ymm27, %ymm12
-vprord $7, %ymm31, %ymm13
-vprord $18, %ymm31, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
+vpxord %ymm9, %ymm13, %ymm15
+vpaddd 104(%rdi){1to8}, %ymm11, %ymm13
 vmovq 1568(%rsi), %xmm0
+vpaddd %ymm18, %ymm23, %ymm9
+vpaddd %ymm25, %ymm22, %ymm23
 sha256rnds2 %xmm5, %xmm6
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 1576(%rsi), %xmm0
+vpaddd 108(%rdi){1to8}, %ymm26, %ymm18
+vpxord %ymm14, %ymm27, %ymm27
 sha256rnds2 %xmm7, %xmm8
+vpunpckldq %ymm18, %ymm13, %ymm14
 vmovq 1600(%rsi), %xmm0
+vpsrld $3, %ymm22, %ymm22
+vmovdqa32 %ymm14, 832(%rcx)
+vprord $18, %ymm21, %ymm14
 sha256rnds2 %xmm2, %xmm1
-vpsrld $10, %ymm26, %ymm10
-vpaddd %ymm13, %ymm30, %ymm30
-vpaddd %ymm24, %ymm31, %ymm31
-vpsrld $10, %ymm27, %ymm12
-vprord $7, %ymm16, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
 vmovq 1608(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm13, %ymm13
+vprord $7, %ymm21, %ymm18
 sha256rnds2 %xmm4, %xmm3
-vprord $18, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm16, %ymm14
+vpxord %ymm22, %ymm15, %ymm15
+vpsrld $10, %ymm11, %ymm22
 vmovq 1632(%rsi), %xmm0
+vmovdqa32 %ymm13, 864(%rcx)
+vpxord %ymm22, %ymm24, %ymm13
+vpxord %ymm14, %ymm18, %ymm24
 sha256rnds2 %xmm6, %xmm5
 vmovq 1640(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm28, %ymm28
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd %ymm11, %ymm29, %ymm29
-vpaddd Lround+112(%rip){1to8}, %ymm28, %ymm13
+vpsrld $3, %ymm21, %ymm22
+vpsrld $10, %ymm26, %ymm18
+vpxord %ymm22, %ymm24, %ymm14
 vmovq 1664(%rsi), %xmm0
+vprord $18, %ymm20, %ymm24
+vpaddd %ymm13, %ymm9, %ymm22
+vpxord %ymm18, %ymm27, %ymm9
 sha256rnds2 %xmm1, %xmm2
-vpaddd Lround+116(%rip){1to8}, %ymm29, %ymm14
-vprord $17, %ymm28, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vpaddd %ymm19, %ymm21, %ymm13
+vpaddd %ymm9, %ymm10, %ymm27
 vmovq 1672(%rsi), %xmm0
+vprord $19, %ymm22, %ymm18
+vprord $19, %ymm27, %ymm21
 sha256rnds2 %xmm3, %xmm4
+vpaddd %ymm14, %ymm23, %ymm10
+vprord $17, %ymm22, %ymm9
+vprord $17, %ymm27, %ymm23
 vmovq 1696(%rsi), %xmm0
+vpxord %ymm18, %ymm9, %ymm14
+vprord $7, %ymm20, %ymm9
 sha256rnds2 %xmm5, %xmm6
-vprord $17, %ymm29, %ymm11
-vmovdqa64 %ymm15, 896(%rcx)
-vprord $19, %ymm28, %ymm10
-vmovdqa64 %ymm13, 928(%rcx)
-vpaddd %ymm25, %ymm16, %ymm16
+vpxord %ymm24, %ymm9, %ymm18
+vpaddd 112(%rdi){1to8}, %ymm22, %ymm9
 vmovq 1704(%rsi), %xmm0
+vpaddd %ymm15, %ymm16, %ymm24
+vpaddd %ymm11, %ymm20, %ymm16
 sha256rnds2 %xmm7, %xmm8
-vprord $19, %ymm29, %ymm12
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
 vmovq 1728(%rsi), %xmm0
+vpaddd 116(%rdi){1to8}, %ymm27, %ymm15
+vpxord %ymm21, %ymm23, %ymm23
 sha256rnds2 %xmm2, %xmm1
+vpunpckldq %ymm15, %ymm9, %ymm21
 vmovq 1736(%rsi), %xmm0
+vpsrld $3, %ymm20, %ymm20
+vmovdqa32 %ymm21, 896(%rcx)
+vprord $18, %ymm12, %ymm21
 sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm28, %ymm10
 vmovq 1760(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm9, %ymm9
+vprord $7, %ymm12, %ymm15
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm13, %ymm16, %ymm16
-vpaddd %ymm26, %ymm17, %ymm17
-vpsrld $10, %ymm29, %ymm12
-vprord $7, %ymm18, %ymm13
+vpxord %ymm20, %ymm18, %ymm18
+vpsrld $10, %ymm22, %ymm20
 vmovq 1768(%rsi), %xmm0
+vmovdqa32 %ymm9, 928(%rcx)
+vpxord %ymm20, %ymm14, %ymm9
+vpxord %ymm21, %ymm15, %ymm14
 sha256rnds2 %xmm8, %xmm7
 vmovq 1792(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm18, %ymm14
+vpsrld $3, %ymm12, %ymm20
+vpsrld $10, %ymm27, %ymm15
+vpxord %ymm20, %ymm14, %ymm21
 vmovq 1800(%rsi), %xmm0
+vprord $18, %ymm29, %ymm14
+vpaddd %ymm9, %ymm24, %ymm20
+vpxord %ymm15, %ymm23, %ymm24
 sha256rnds2 %xmm3, %xmm4
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd %ymm11, %ymm31, %ymm31
+vpaddd %ymm26, %ymm12, %ymm9
+vpaddd %ymm24, %ymm10, %ymm23
 vmovq 1824(%rsi), %xmm0
+vprord $19, %ymm20, %ymm15
+vprord $19, %ymm23, %ymm12
 sha256rnds2 %xmm5, %xmm6
+vpaddd %ymm21, %ymm16, %ymm10
+vprord $17, %ymm20, %ymm24
+vprord $17, %ymm23, %ymm16
 vmovq 1832(%rsi), %xmm0
+vpxord %ymm15, %ymm24, %ymm21
+vprord $7, %ymm29, %ymm24
 sha256rnds2 %xmm7, %xmm8
-vpaddd Lround+120(%rip){1to8}, %ymm30, %ymm13
-vpaddd Lround+124(%rip){1to8}, %ymm31, %ymm14
-vprord $17, %ymm30, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
+vpxord %ymm14, %ymm24, %ymm15
+vpaddd 120(%rdi){1to8}, %ymm20, %ymm24
 vmovq 1856(%rsi), %xmm0
+vpaddd %ymm18, %ymm13, %ymm14
+vpaddd %ymm22, %ymm29, %ymm13
 sha256rnds2 %xmm2, %xmm1
-vprord $17, %ymm31, %ymm11
-vmovdqa64 %ymm15, 960(%rcx)
-vprord $19, %ymm30, %ymm10
-vmovdqa64 %ymm13, 992(%rcx)
 vmovq 1864(%rsi), %xmm0
+vpaddd 124(%rdi){1to8}, %ymm23, %ymm18
+vpxord %ymm12, %ymm16, %ymm16
 sha256rnds2 %xmm4, %xmm3
+vpunpckldq %ymm18, %ymm24, %ymm12
 vmovq 1888(%rsi), %xmm0
+vpsrld $3, %ymm29, %ymm29
+vmovdqa32 %ymm12, 960(%rcx)
+vprord $18, %ymm30, %ymm12
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm27, %ymm18, %ymm18
-vprord $19, %ymm31, %ymm12
-vprord $7, %ymm19, %ymm13
-vprord $18, %ymm19, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
 vmovq 1896(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm24, %ymm24
+vprord $7, %ymm30, %ymm18
 sha256rnds2 %xmm8, %xmm7
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm19, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm30, %ymm10
+vpxord %ymm29, %ymm15, %ymm15
+vpsrld $10, %ymm20, %ymm29
 vmovq 1920(%rsi), %xmm0
+vmovdqa32 %ymm24, 992(%rcx)
+vpxord %ymm29, %ymm21, %ymm24
+vpxord %ymm12, %ymm18, %ymm21
 sha256rnds2 %xmm1, %xmm2
 vmovq 1928(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm13, %ymm18, %ymm18
-vpaddd %ymm28, %ymm19, %ymm19
-vpsrld $10, %ymm31, %ymm12
-vprord $7, %ymm20, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
+vpsrld $3, %ymm30, %ymm29
+vpsrld $10, %ymm23, %ymm18
+vpxord %ymm29, %ymm21, %ymm12
 vmovq 1952(%rsi), %xmm0
+vprord $18, %ymm31, %ymm21
+vpaddd %ymm24, %ymm14, %ymm29
+vpxord %ymm18, %ymm16, %ymm14
 sha256rnds2 %xmm5, %xmm6
-vprord $18, %ymm20, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm20, %ymm14
+vpaddd %ymm27, %ymm30, %ymm24
+vpaddd %ymm14, %ymm10, %ymm16
 vmovq 1960(%rsi), %xmm0
+vprord $19, %ymm29, %ymm18
+vprord $19, %ymm16, %ymm30
 sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm12, %ymm13, %ymm10
+vprord $17, %ymm29, %ymm14
+vprord $17, %ymm16, %ymm13
 vmovq 1984(%rsi), %xmm0
+vpxord %ymm18, %ymm14, %ymm12
+vprord $7, %ymm31, %ymm14
 sha256rnds2 %xmm2, %xmm1
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm11, %ymm17, %ymm17
-vpaddd Lround+128(%rip){1to8}, %ymm16, %ymm13
-vmovq 1992(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd Lround+132(%rip){1to8}, %ymm17, %ymm14
-vprord $17, %ymm16, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovq 2016(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 2024(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vprord $17, %ymm17, %ymm11
-vmovdqa64 %ymm15, 1024(%rcx)
-vprord $19, %ymm16, %ymm10
-vmovdqa64 %ymm13, 1056(%rcx)
-vpaddd %ymm29, %ymm20, %ymm20
 vpaddd 0(%rsp), %xmm1, %xmm1
-vprord $19, %ymm17, %ymm12
-vprord $7, %ymm21, %ymm13
-vprord $18, %ymm21, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
 vpaddd 16(%rsp), %xmm2, %xmm2
-vpaddd 32(%rsp), %xmm3, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm21, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm16, %ymm10
-vpaddd 48(%rsp), %xmm4, %xmm4
-vpaddd %ymm13, %ymm20, %ymm20
-vpaddd %ymm30, %ymm21, %ymm21
-vpsrld $10, %ymm17, %ymm12
-vprord $7, %ymm22, %ymm13
-vpaddd 64(%rsp), %xmm5, %xmm5
-vpaddd 80(%rsp), %xmm6, %xmm6
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm22, %ymm14
-vpaddd 96(%rsp), %xmm7, %xmm7
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm18, %ymm18
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd %ymm11, %ymm19, %ymm19
-vpaddd 112(%rsp), %xmm8, %xmm8
 vmovdqa %xmm1, 0(%rsp)
-vpaddd Lround+136(%rip){1to8}, %ymm18, %ymm13
-vpaddd Lround+140(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm18, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm19, %ymm11
 vmovdqa %xmm2, 16(%rsp)
-vmovdqa64 %ymm15, 1088(%rcx)
-vprord $19, %ymm18, %ymm10
-vmovdqa64 %ymm13, 1120(%rcx)
-vpaddd %ymm31, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm18
+vpaddd 128(%rdi){1to8}, %ymm29, %ymm14
+vmovq 1992(%rsi), %xmm0
+vpaddd %ymm15, %ymm9, %ymm21
+vpaddd %ymm20, %ymm31, %ymm9
+sha256rnds2 %xmm4, %xmm3
+vpaddd 32(%rsp), %xmm3, %xmm3
+vpaddd 48(%rsp), %xmm4, %xmm4
 vmovdqa %xmm3, 32(%rsp)
 vmovdqa %xmm4, 48(%rsp)
-vprord $19, %ymm19, %ymm12
-vprord $7, %ymm23, %ymm13
-vprord $18, %ymm23, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovdqa %xmm5, 64(%rsp)
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm23, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm18, %ymm10
-vmovdqa %xmm6, 80(%rsp)
-vmovdqa %xmm7, 96(%rsp)
-vpaddd %ymm13, %ymm22, %ymm22
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm19, %ymm12
-vprord $7, %ymm24, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovdqa %xmm8, 112(%rsp)
-vprord $18, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm24, %ymm14
-vmovq 16(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovq 48(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm20, %ymm20
-vpaddd %ymm13, %ymm23, %ymm23
-vpaddd %ymm11, %ymm21, %ymm21
-vpaddd Lround+144(%rip){1to8}, %ymm20, %ymm13
-vmovq 80(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpaddd Lround+148(%rip){1to8}, %ymm21, %ymm14
-vprord $17, %ymm20, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovq 112(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovq 24(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $17, %ymm21, %ymm11
-vmovdqa64 %ymm15, 1152(%rcx)
-vprord $19, %ymm20, %ymm10
-vmovdqa64 %ymm13, 1184(%rcx)
-vpaddd %ymm17, %ymm24, %ymm24
-vmovq 56(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vprord $19, %ymm21, %ymm12
-vprord $7, %ymm25, %ymm13
-vprord $18, %ymm25, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 88(%rsi), %xmm0
+vmovq 2016(%rsi), %xmm0
+vpaddd 132(%rdi){1to8}, %ymm16, %ymm15
+vpxord %ymm30, %ymm13, %ymm13
 sha256rnds2 %xmm6, %xmm5
-vmovq 120(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm20, %ymm10
-vmovq 144(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm13, %ymm24, %ymm24
-vpaddd %ymm18, %ymm25, %ymm25
-vpsrld $10, %ymm21, %ymm12
-vprord $7, %ymm26, %ymm13
-vmovq 176(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vmovq 208(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 240(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+152(%rip){1to8}, %ymm22, %ymm13
-vmovq 152(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vmovq 184(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd Lround+156(%rip){1to8}, %ymm23, %ymm14
-vprord $17, %ymm22, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm23, %ymm11
-vmovq 216(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovdqa64 %ymm15, 1216(%rcx)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm13, 1248(%rcx)
-vpaddd %ymm19, %ymm26, %ymm26
-vmovq 248(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vmovq 272(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
-vprord $18, %ymm27, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 304(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm27, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm22, %ymm10
-vmovq 336(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vmovq 368(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm13, %ymm26, %ymm26
-vpaddd %ymm20, %ymm27, %ymm27
-vpsrld $10, %ymm23, %ymm12
-vprord $7, %ymm28, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 280(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $18, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm28, %ymm14
-vmovq 312(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 344(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm24, %ymm24
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd Lround+160(%rip){1to8}, %ymm24, %ymm13
-vmovq 376(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd Lround+164(%rip){1to8}, %ymm25, %ymm14
-vprord $17, %ymm24, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovq 400(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovq 432(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $17, %ymm25, %ymm11
-vmovdqa64 %ymm15, 1280(%rcx)
-vprord $19, %ymm24, %ymm10
-vmovdqa64 %ymm13, 1312(%rcx)
-vpaddd %ymm21, %ymm28, %ymm28
-vmovq 464(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vprord $19, %ymm25, %ymm12
-vprord $7, %ymm29, %ymm13
-vprord $18, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 496(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovq 408(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm29, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
-vpaddd %ymm13, %ymm28, %ymm28
-vmovq 440(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm22, %ymm29, %ymm29
-vpsrld $10, %ymm25, %ymm12
-vprord $7, %ymm30, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 472(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 504(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vprord $18, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 528(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd %ymm11, %ymm27, %ymm27
-vpaddd Lround+168(%rip){1to8}, %ymm26, %ymm13
-vmovq 536(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vmovq 560(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpaddd Lround+172(%rip){1to8}, %ymm27, %ymm14
-vprord $17, %ymm26, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm27, %ymm11
-vmovq 568(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovdqa64 %ymm15, 1344(%rcx)
-vprord $19, %ymm26, %ymm10
-vmovdqa64 %ymm13, 1376(%rcx)
-vpaddd %ymm23, %ymm30, %ymm30
-vmovq 592(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vmovq 600(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vprord $19, %ymm27, %ymm12
-vprord $7, %ymm31, %ymm13
-vprord $18, %ymm31, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 624(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm26, %ymm10
-vmovq 632(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vmovq 656(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm13, %ymm30, %ymm30
-vpaddd %ymm24, %ymm31, %ymm31
-vpsrld $10, %ymm27, %ymm12
-vprord $7, %ymm16, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 664(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $18, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm16, %ymm14
-vmovq 688(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vmovq 696(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm28, %ymm28
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd %ymm11, %ymm29, %ymm29
-vpaddd Lround+176(%rip){1to8}, %ymm28, %ymm13
-vmovq 720(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpaddd Lround+180(%rip){1to8}, %ymm29, %ymm14
-vprord $17, %ymm28, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovq 728(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 752(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vprord $17, %ymm29, %ymm11
-vmovdqa64 %ymm15, 1408(%rcx)
-vprord $19, %ymm28, %ymm10
-vmovdqa64 %ymm13, 1440(%rcx)
-vpaddd %ymm25, %ymm16, %ymm16
-vprord $19, %ymm29, %ymm12
-vmovq 760(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vprord $7, %ymm17, %ymm13
-vprord $18, %ymm17, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 784(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovq 792(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm17, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm28, %ymm10
-vpaddd %ymm13, %ymm16, %ymm16
-vmovq 816(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm26, %ymm17, %ymm17
-vpsrld $10, %ymm29, %ymm12
-vprord $7, %ymm18, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 824(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovq 848(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $18, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm18, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 856(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm13, %ymm17, %ymm17
-vpaddd %ymm11, %ymm31, %ymm31
-vpaddd Lround+184(%rip){1to8}, %ymm30, %ymm13
-vmovq 880(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 888(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd Lround+188(%rip){1to8}, %ymm31, %ymm14
-vprord $17, %ymm30, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm31, %ymm11
-vmovq 912(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovdqa64 %ymm15, 1472(%rcx)
-vprord $19, %ymm30, %ymm10
-vmovdqa64 %ymm13, 1504(%rcx)
-vpaddd %ymm27, %ymm18, %ymm18
-vmovq 920(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vmovq 944(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vprord $19, %ymm31, %ymm12
-vprord $7, %ymm19, %ymm13
-vprord $18, %ymm19, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 952(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm19, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm30, %ymm10
-vmovq 976(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vmovq 984(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm13, %ymm18, %ymm18
-vpaddd %ymm28, %ymm19, %ymm19
-vpsrld $10, %ymm31, %ymm12
-vprord $7, %ymm20, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 1008(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vprord $18, %ymm20, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm20, %ymm14
-vmovq 1016(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vmovq 1040(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpaddd %ymm9, %ymm16, %ymm16
-vpaddd %ymm13, %ymm19, %ymm19
-vpaddd %ymm11, %ymm17, %ymm17
-vpaddd Lround+192(%rip){1to8}, %ymm16, %ymm13
-vpaddd Lround+196(%rip){1to8}, %ymm17, %ymm14
-vmovq 1048(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $17, %ymm16, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm17, %ymm11
-vmovq 1072(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vmovq 1080(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovdqa64 %ymm15, 1536(%rcx)
-vprord $19, %ymm16, %ymm10
-vmovdqa64 %ymm13, 1568(%rcx)
-vpaddd %ymm29, %ymm20, %ymm20
-vprord $19, %ymm17, %ymm12
-vmovq 1104(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $7, %ymm21, %ymm13
-vprord $18, %ymm21, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1112(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 1136(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm21, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm16, %ymm10
-vpaddd %ymm13, %ymm20, %ymm20
-vmovq 1144(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm30, %ymm21, %ymm21
-vpsrld $10, %ymm17, %ymm12
-vprord $7, %ymm22, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 1168(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovq 1176(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $18, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm22, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1200(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm9, %ymm18, %ymm18
-vpaddd %ymm13, %ymm21, %ymm21
-vpaddd %ymm11, %ymm19, %ymm19
-vpaddd Lround+200(%rip){1to8}, %ymm18, %ymm13
-vmovq 1208(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovq 1232(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpaddd Lround+204(%rip){1to8}, %ymm19, %ymm14
-vprord $17, %ymm18, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm19, %ymm11
-vmovq 1240(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovdqa64 %ymm15, 1600(%rcx)
-vprord $19, %ymm18, %ymm10
-vmovdqa64 %ymm13, 1632(%rcx)
-vpaddd %ymm31, %ymm22, %ymm22
-vmovq 1264(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 1272(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vprord $19, %ymm19, %ymm12
-vprord $7, %ymm23, %ymm13
-vprord $18, %ymm23, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1296(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm23, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm18, %ymm10
-vmovq 1304(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vmovq 1328(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm13, %ymm22, %ymm22
-vpaddd %ymm16, %ymm23, %ymm23
-vpsrld $10, %ymm19, %ymm12
-vprord $7, %ymm24, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm24, %ymm14
-vmovq 1336(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm24, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1360(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vmovq 1368(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm9, %ymm20, %ymm20
-vpaddd %ymm13, %ymm23, %ymm23
-vpaddd %ymm11, %ymm21, %ymm21
-vpaddd Lround+208(%rip){1to8}, %ymm20, %ymm13
-vpaddd Lround+212(%rip){1to8}, %ymm21, %ymm14
-vmovq 1392(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vprord $17, %ymm20, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm21, %ymm11
-vmovq 1400(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vmovq 1424(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovdqa64 %ymm15, 1664(%rcx)
-vprord $19, %ymm20, %ymm10
-vmovdqa64 %ymm13, 1696(%rcx)
-vpaddd %ymm17, %ymm24, %ymm24
-vprord $19, %ymm21, %ymm12
-vmovq 1432(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $7, %ymm25, %ymm13
-vprord $18, %ymm25, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1456(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vmovq 1464(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm25, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm20, %ymm10
-vpaddd %ymm13, %ymm24, %ymm24
-vmovq 1488(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm18, %ymm25, %ymm25
-vpsrld $10, %ymm21, %ymm12
-vprord $7, %ymm26, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 1496(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 1520(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vprord $18, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm26, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1528(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm9, %ymm22, %ymm22
-vpaddd %ymm13, %ymm25, %ymm25
-vpaddd %ymm11, %ymm23, %ymm23
-vpaddd Lround+216(%rip){1to8}, %ymm22, %ymm13
-vmovq 1552(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovq 1560(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vpaddd Lround+220(%rip){1to8}, %ymm23, %ymm14
-vprord $17, %ymm22, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm23, %ymm11
-vmovq 1584(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vmovdqa64 %ymm15, 1728(%rcx)
-vprord $19, %ymm22, %ymm10
-vmovdqa64 %ymm13, 1760(%rcx)
-vpaddd %ymm19, %ymm26, %ymm26
-vmovq 1592(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovq 1616(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vprord $19, %ymm23, %ymm12
-vprord $7, %ymm27, %ymm13
-vprord $18, %ymm27, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vmovq 1624(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpsrld $3, %ymm27, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm22, %ymm10
-vpaddd %ymm13, %ymm26, %ymm26
-vmovq 1648(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 1656(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm20, %ymm27, %ymm27
-vpsrld $10, %ymm23, %ymm12
-vprord $7, %ymm28, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm28, %ymm14
-vmovq 1680(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm28, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1688(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vmovq 1712(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm9, %ymm24, %ymm24
-vpaddd %ymm13, %ymm27, %ymm27
-vpaddd %ymm11, %ymm25, %ymm25
-vpaddd Lround+224(%rip){1to8}, %ymm24, %ymm13
-vpaddd Lround+228(%rip){1to8}, %ymm25, %ymm14
-vmovq 1720(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vprord $17, %ymm24, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm25, %ymm11
-vmovq 1744(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vmovq 1752(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovdqa64 %ymm15, 1792(%rcx)
-vprord $19, %ymm24, %ymm10
-vmovdqa64 %ymm13, 1824(%rcx)
-vpaddd %ymm21, %ymm28, %ymm28
-vprord $19, %ymm25, %ymm12
-vmovq 1776(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vprord $7, %ymm29, %ymm13
-vprord $18, %ymm29, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1784(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vmovq 1808(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm29, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm24, %ymm10
-vpaddd %ymm13, %ymm28, %ymm28
-vmovq 1816(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm22, %ymm29, %ymm29
-vpsrld $10, %ymm25, %ymm12
-vprord $7, %ymm30, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vmovq 1840(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vmovq 1848(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vprord $18, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm30, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 1872(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm9, %ymm26, %ymm26
-vpaddd %ymm13, %ymm29, %ymm29
-vpaddd %ymm11, %ymm27, %ymm27
-vpaddd Lround+232(%rip){1to8}, %ymm26, %ymm13
-vmovq 1880(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 1904(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vpaddd Lround+236(%rip){1to8}, %ymm27, %ymm14
-vprord $17, %ymm26, %ymm9
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vprord $17, %ymm27, %ymm11
-vmovdqa64 %ymm15, 1856(%rcx)
-vmovq 1912(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vprord $19, %ymm26, %ymm10
-vmovdqa64 %ymm13, 1888(%rcx)
-vpaddd %ymm23, %ymm30, %ymm30
-vprord $19, %ymm27, %ymm12
-vmovq 1936(%rsi), %xmm0
-sha256rnds2 %xmm1, %xmm2
-vmovq 1944(%rsi), %xmm0
-sha256rnds2 %xmm3, %xmm4
-vprord $7, %ymm31, %ymm13
-vprord $18, %ymm31, %ymm14
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vmovq 1968(%rsi), %xmm0
-sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm31, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vpsrld $10, %ymm26, %ymm10
-vpaddd %ymm13, %ymm30, %ymm30
-vmovq 1976(%rsi), %xmm0
-sha256rnds2 %xmm7, %xmm8
-vmovq 2000(%rsi), %xmm0
-sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm24, %ymm31, %ymm31
-vpsrld $10, %ymm27, %ymm12
-vprord $7, %ymm16, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vprord $18, %ymm16, %ymm14
-vmovq 2008(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vpxor %ymm14, %ymm13, %ymm13
-vpxor %ymm12, %ymm11, %ymm11
-vpsrld $3, %ymm16, %ymm14
-vpxor %ymm14, %ymm13, %ymm13
-vmovq 2032(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 2040(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm9, %ymm28, %ymm28
-vpaddd %ymm13, %ymm31, %ymm31
-vpaddd %ymm11, %ymm29, %ymm29
-vprord $17, %ymm28, %ymm9
-vprord $17, %ymm29, %ymm11
-vpaddd 0(%rsp), %xmm1, %xmm1
-vpaddd Lround+240(%rip){1to8}, %ymm28, %ymm13
-vprord $19, %ymm28, %ymm10
-vprord $19, %ymm29, %ymm12
-vpaddd Lround+244(%rip){1to8}, %ymm29, %ymm14
-vpaddd 16(%rsp), %xmm2, %xmm2
-vpaddd 32(%rsp), %xmm3, %xmm3
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm12, %ymm11, %ymm11
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpsrld $10, %ymm28, %ymm10
-vpsrld $10, %ymm29, %ymm12
-vpaddd 48(%rsp), %xmm4, %xmm4
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vpxor %ymm10, %ymm9, %ymm9
-vpxor %ymm12, %ymm11, %ymm11
-vmovdqa64 %ymm15, 1920(%rcx)
 vpaddd 64(%rsp), %xmm5, %xmm5
 vpaddd 80(%rsp), %xmm6, %xmm6
-vpaddd %ymm9, %ymm30, %ymm30
-vpaddd %ymm11, %ymm31, %ymm31
-vmovdqa64 %ymm13, 1952(%rcx)
-vpaddd Lround+248(%rip){1to8}, %ymm30, %ymm13
-vpaddd Lround+252(%rip){1to8}, %ymm31, %ymm14
+vmovdqa %xmm5, 64(%rsp)
+vmovdqa %xmm6, 80(%rsp)
+vpunpckldq %ymm15, %ymm14, %ymm30
+vmovq 2024(%rsi), %xmm0
+vpsrld $3, %ymm31, %ymm31
+vmovdqa32 %ymm30, 1024(%rcx)
+vprord $18, %ymm17, %ymm30
+sha256rnds2 %xmm8, %xmm7
 vpaddd 96(%rsp), %xmm7, %xmm7
-vpunpckldq %ymm14, %ymm13, %ymm15
-vpunpckhdq %ymm14, %ymm13, %ymm13
-vmovdqa64 %ymm15, 1984(%rcx)
-vmovdqa64 %ymm13, 2016(%rcx)
 vpaddd 112(%rsp), %xmm8, %xmm8
+vmovdqa %xmm7, 96(%rsp)
+vmovdqa %xmm8, 112(%rsp)
+vmovq 16(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm14, %ymm14
+vprord $7, %ymm17, %ymm15
+sha256rnds2 %xmm1, %xmm2
+vpxord %ymm31, %ymm18, %ymm18
+vpsrld $10, %ymm29, %ymm31
+vmovq 48(%rsi), %xmm0
+vmovdqa32 %ymm14, 1056(%rcx)
+vpxord %ymm31, %ymm12, %ymm14
+vpxord %ymm30, %ymm15, %ymm12
+sha256rnds2 %xmm3, %xmm4
+vmovq 80(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
+vpsrld $3, %ymm17, %ymm31
+vpsrld $10, %ymm16, %ymm15
+vpxord %ymm31, %ymm12, %ymm30
+vmovq 112(%rsi), %xmm0
+vprord $18, %ymm28, %ymm12
+vpaddd %ymm14, %ymm21, %ymm31
+vpxord %ymm15, %ymm13, %ymm21
+sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm23, %ymm17, %ymm14
+vpaddd %ymm21, %ymm10, %ymm13
+vmovq 24(%rsi), %xmm0
+vprord $19, %ymm31, %ymm15
+vprord $19, %ymm13, %ymm17
+sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm30, %ymm9, %ymm10
+vprord $17, %ymm31, %ymm21
+vprord $17, %ymm13, %ymm9
+vmovq 56(%rsi), %xmm0
+vpxord %ymm15, %ymm21, %ymm30
+vprord $7, %ymm28, %ymm21
+sha256rnds2 %xmm4, %xmm3
+vpxord %ymm12, %ymm21, %ymm15
+vpaddd 136(%rdi){1to8}, %ymm31, %ymm21
+vmovq 88(%rsi), %xmm0
+vpaddd %ymm18, %ymm24, %ymm12
+vpaddd %ymm29, %ymm28, %ymm24
+sha256rnds2 %xmm6, %xmm5
+vmovq 120(%rsi), %xmm0
+vpaddd 140(%rdi){1to8}, %ymm13, %ymm18
+vpxord %ymm17, %ymm9, %ymm9
+sha256rnds2 %xmm8, %xmm7
+vpunpckldq %ymm18, %ymm21, %ymm17
+vmovq 144(%rsi), %xmm0
+vpsrld $3, %ymm28, %ymm28
+vmovdqa32 %ymm17, 1088(%rcx)
+vprord $18, %ymm25, %ymm17
+sha256rnds2 %xmm1, %xmm2
+vmovq 176(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm21, %ymm21
+vprord $7, %ymm25, %ymm18
+sha256rnds2 %xmm3, %xmm4
+vpxord %ymm28, %ymm15, %ymm15
+vpsrld $10, %ymm31, %ymm28
+vmovq 208(%rsi), %xmm0
+vmovdqa32 %ymm21, 1120(%rcx)
+vpxord %ymm28, %ymm30, %ymm21
+vpxord %ymm17, %ymm18, %ymm30
+sha256rnds2 %xmm5, %xmm6
+vmovq 240(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
+vpsrld $3, %ymm25, %ymm28
+vpsrld $10, %ymm13, %ymm18
+vpxord %ymm28, %ymm30, %ymm17
+vmovq 152(%rsi), %xmm0
+vprord $18, %ymm19, %ymm30
+vpaddd %ymm21, %ymm12, %ymm28
+vpxord %ymm18, %ymm9, %ymm12
+sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm16, %ymm25, %ymm21
+vpaddd %ymm12, %ymm10, %ymm9
+vmovq 184(%rsi), %xmm0
+vprord $19, %ymm28, %ymm18
+vprord $19, %ymm9, %ymm25
+sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm17, %ymm24, %ymm10
+vprord $17, %ymm28, %ymm12
+vprord $17, %ymm9, %ymm24
+vmovq 216(%rsi), %xmm0
+vpxord %ymm18, %ymm12, %ymm17
+vprord $7, %ymm19, %ymm12
+sha256rnds2 %xmm6, %xmm5
+vpxord %ymm30, %ymm12, %ymm18
+vpaddd 144(%rdi){1to8}, %ymm28, %ymm12
+vmovq 248(%rsi), %xmm0
+vpaddd %ymm15, %ymm14, %ymm30
+vpaddd %ymm31, %ymm19, %ymm14
+sha256rnds2 %xmm8, %xmm7
+vmovq 272(%rsi), %xmm0
+vpaddd 148(%rdi){1to8}, %ymm9, %ymm15
+vpxord %ymm25, %ymm24, %ymm24
+sha256rnds2 %xmm1, %xmm2
+vpunpckldq %ymm15, %ymm12, %ymm25
+vmovq 304(%rsi), %xmm0
+vpsrld $3, %ymm19, %ymm19
+vmovdqa32 %ymm25, 1152(%rcx)
+vprord $18, %ymm11, %ymm25
+sha256rnds2 %xmm3, %xmm4
+vmovq 336(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm12, %ymm12
+vprord $7, %ymm11, %ymm15
+sha256rnds2 %xmm5, %xmm6
+vpxord %ymm19, %ymm18, %ymm18
+vpsrld $10, %ymm28, %ymm19
+vmovq 368(%rsi), %xmm0
+vmovdqa32 %ymm12, 1184(%rcx)
+vpxord %ymm19, %ymm17, %ymm12
+vpxord %ymm25, %ymm15, %ymm17
+sha256rnds2 %xmm7, %xmm8
+vmovq 280(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
+vpsrld $3, %ymm11, %ymm19
+vpsrld $10, %ymm9, %ymm15
+vpxord %ymm19, %ymm17, %ymm25
+vmovq 312(%rsi), %xmm0
+vprord $18, %ymm26, %ymm17
+vpaddd %ymm12, %ymm30, %ymm19
+vpxord %ymm15, %ymm24, %ymm30
+sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm13, %ymm11, %ymm12
+vpaddd %ymm30, %ymm10, %ymm24
+vmovq 344(%rsi), %xmm0
+vprord $19, %ymm19, %ymm15
+vprord $19, %ymm24, %ymm11
+sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm25, %ymm14, %ymm10
+vprord $17, %ymm19, %ymm30
+vprord $17, %ymm24, %ymm14
+vmovq 376(%rsi), %xmm0
+vpxord %ymm15, %ymm30, %ymm25
+vprord $7, %ymm26, %ymm30
+sha256rnds2 %xmm8, %xmm7
+vpxord %ymm17, %ymm30, %ymm15
+vpaddd 152(%rdi){1to8}, %ymm19, %ymm30
+vmovq 400(%rsi), %xmm0
+vpaddd %ymm18, %ymm21, %ymm17
+vpaddd %ymm28, %ymm26, %ymm21
+sha256rnds2 %xmm1, %xmm2
+vmovq 432(%rsi), %xmm0
+vpaddd 156(%rdi){1to8}, %ymm24, %ymm18
+vpxord %ymm11, %ymm14, %ymm14
+sha256rnds2 %xmm3, %xmm4
+vpunpckldq %ymm18, %ymm30, %ymm11
+vmovq 464(%rsi), %xmm0
+vpsrld $3, %ymm26, %ymm26
+vmovdqa32 %ymm11, 1216(%rcx)
+vprord $18, %ymm22, %ymm11
+sha256rnds2 %xmm5, %xmm6
+vmovq 496(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm30, %ymm30
+vprord $7, %ymm22, %ymm18
+sha256rnds2 %xmm7, %xmm8
+vpxord %ymm26, %ymm15, %ymm15
+vpsrld $10, %ymm19, %ymm26
+vmovq 408(%rsi), %xmm0
+vmovdqa32 %ymm30, 1248(%rcx)
+vpxord %ymm26, %ymm25, %ymm30
+vpxord %ymm11, %ymm18, %ymm25
+sha256rnds2 %xmm2, %xmm1
+vmovq 440(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vpsrld $3, %ymm22, %ymm26
+vpsrld $10, %ymm24, %ymm18
+vpxord %ymm26, %ymm25, %ymm11
+vmovq 472(%rsi), %xmm0
+vprord $18, %ymm27, %ymm25
+vpaddd %ymm30, %ymm17, %ymm26
+vpxord %ymm18, %ymm14, %ymm17
+sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm9, %ymm22, %ymm30
+vpaddd %ymm17, %ymm10, %ymm14
+vmovq 504(%rsi), %xmm0
+vprord $19, %ymm26, %ymm18
+vprord $19, %ymm14, %ymm22
+sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm11, %ymm21, %ymm10
+vprord $17, %ymm26, %ymm17
+vprord $17, %ymm14, %ymm21
+vmovq 528(%rsi), %xmm0
+vpxord %ymm18, %ymm17, %ymm11
+vprord $7, %ymm27, %ymm17
+sha256rnds2 %xmm1, %xmm2
+vpxord %ymm25, %ymm17, %ymm18
+vpaddd 160(%rdi){1to8}, %ymm26, %ymm17
+vmovq 536(%rsi), %xmm0
+vpaddd %ymm15, %ymm12, %ymm25
+vpaddd %ymm19, %ymm27, %ymm12
+sha256rnds2 %xmm3, %xmm4
+vmovq 560(%rsi), %xmm0
+vpaddd 164(%rdi){1to8}, %ymm14, %ymm15
+vpxord %ymm22, %ymm21, %ymm21
+sha256rnds2 %xmm5, %xmm6
+vpunpckldq %ymm15, %ymm17, %ymm22
+vmovq 568(%rsi), %xmm0
+vpsrld $3, %ymm27, %ymm27
+vmovdqa32 %ymm22, 1280(%rcx)
+vprord $18, %ymm20, %ymm22
+sha256rnds2 %xmm7, %xmm8
+vmovq 592(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm17, %ymm17
+vprord $7, %ymm20, %ymm15
+sha256rnds2 %xmm2, %xmm1
+vpxord %ymm27, %ymm18, %ymm18
+vpsrld $10, %ymm26, %ymm27
+vmovq 600(%rsi), %xmm0
+vmovdqa32 %ymm17, 1312(%rcx)
+vpxord %ymm27, %ymm11, %ymm17
+vpxord %ymm22, %ymm15, %ymm11
+sha256rnds2 %xmm4, %xmm3
+vmovq 624(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
+vpsrld $3, %ymm20, %ymm27
+vpsrld $10, %ymm14, %ymm15
+vpxord %ymm27, %ymm11, %ymm22
+vmovq 632(%rsi), %xmm0
+vprord $18, %ymm23, %ymm11
+vpaddd %ymm17, %ymm25, %ymm27
+vpxord %ymm15, %ymm21, %ymm25
+sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm24, %ymm20, %ymm17
+vpaddd %ymm25, %ymm10, %ymm21
+vmovq 656(%rsi), %xmm0
+vprord $19, %ymm27, %ymm15
+vprord $19, %ymm21, %ymm20
+sha256rnds2 %xmm1, %xmm2
+vpaddd %ymm22, %ymm12, %ymm10
+vprord $17, %ymm27, %ymm25
+vprord $17, %ymm21, %ymm12
+vmovq 664(%rsi), %xmm0
+vpxord %ymm15, %ymm25, %ymm22
+vprord $7, %ymm23, %ymm25
+sha256rnds2 %xmm3, %xmm4
+vpxord %ymm11, %ymm25, %ymm15
+vpaddd 168(%rdi){1to8}, %ymm27, %ymm25
+vmovq 688(%rsi), %xmm0
+vpaddd %ymm18, %ymm30, %ymm11
+vpaddd %ymm26, %ymm23, %ymm30
+sha256rnds2 %xmm5, %xmm6
+vmovq 696(%rsi), %xmm0
+vpaddd 172(%rdi){1to8}, %ymm21, %ymm18
+vpxord %ymm20, %ymm12, %ymm12
+sha256rnds2 %xmm7, %xmm8
+vpunpckldq %ymm18, %ymm25, %ymm20
+vmovq 720(%rsi), %xmm0
+vpsrld $3, %ymm23, %ymm23
+vmovdqa32 %ymm20, 1344(%rcx)
+vprord $18, %ymm29, %ymm20
+sha256rnds2 %xmm2, %xmm1
+vmovq 728(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm25, %ymm25
+vprord $7, %ymm29, %ymm18
+sha256rnds2 %xmm4, %xmm3
+vpxord %ymm23, %ymm15, %ymm15
+vpsrld $10, %ymm27, %ymm23
+vmovq 752(%rsi), %xmm0
+vmovdqa32 %ymm25, 1376(%rcx)
+vpxord %ymm23, %ymm22, %ymm25
+vpxord %ymm20, %ymm18, %ymm22
+sha256rnds2 %xmm6, %xmm5
+vmovq 760(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
+vpsrld $3, %ymm29, %ymm23
+vpsrld $10, %ymm21, %ymm18
+vpxord %ymm23, %ymm22, %ymm20
+vmovq 784(%rsi), %xmm0
+vprord $18, %ymm16, %ymm22
+vpaddd %ymm25, %ymm11, %ymm23
+vpxord %ymm18, %ymm12, %ymm11
+sha256rnds2 %xmm1, %xmm2
+vpaddd %ymm14, %ymm29, %ymm25
+vpaddd %ymm11, %ymm10, %ymm12
+vmovq 792(%rsi), %xmm0
+vprord $19, %ymm23, %ymm18
+vprord $19, %ymm12, %ymm29
+sha256rnds2 %xmm3, %xmm4
+vpaddd %ymm20, %ymm30, %ymm10
+vprord $17, %ymm23, %ymm11
+vprord $17, %ymm12, %ymm30
+vmovq 816(%rsi), %xmm0
+vpxord %ymm18, %ymm11, %ymm20
+vprord $7, %ymm16, %ymm11
+sha256rnds2 %xmm5, %xmm6
+vpxord %ymm22, %ymm11, %ymm18
+vpaddd 176(%rdi){1to8}, %ymm23, %ymm11
+vmovq 824(%rsi), %xmm0
+vpaddd %ymm15, %ymm17, %ymm22
+vpaddd %ymm27, %ymm16, %ymm17
+sha256rnds2 %xmm7, %xmm8
+vmovq 848(%rsi), %xmm0
+vpaddd 180(%rdi){1to8}, %ymm12, %ymm15
+vpxord %ymm29, %ymm30, %ymm30
+sha256rnds2 %xmm2, %xmm1
+vpunpckldq %ymm15, %ymm11, %ymm29
+vmovq 856(%rsi), %xmm0
+vpsrld $3, %ymm16, %ymm16
+vmovdqa32 %ymm29, 1408(%rcx)
+vprord $18, %ymm31, %ymm29
+sha256rnds2 %xmm4, %xmm3
+vmovq 880(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm11, %ymm11
+vprord $7, %ymm31, %ymm15
+sha256rnds2 %xmm6, %xmm5
+vpxord %ymm16, %ymm18, %ymm18
+vpsrld $10, %ymm23, %ymm16
+vmovq 888(%rsi), %xmm0
+vmovdqa32 %ymm11, 1440(%rcx)
+vpxord %ymm16, %ymm20, %ymm11
+vpxord %ymm29, %ymm15, %ymm20
+sha256rnds2 %xmm8, %xmm7
+vmovq 912(%rsi), %xmm0
+sha256rnds2 %xmm1, %xmm2
+vpsrld $3, %ymm31, %ymm16
+vpsrld $10, %ymm12, %ymm15
+vpxord %ymm16, %ymm20, %ymm29
+vmovq 920(%rsi), %xmm0
+vprord $18, %ymm13, %ymm20
+vpaddd %ymm11, %ymm22, %ymm16
+vpxord %ymm15, %ymm30, %ymm22
+sha256rnds2 %xmm3, %xmm4
+vpaddd %ymm21, %ymm31, %ymm11
+vpaddd %ymm22, %ymm10, %ymm30
+vmovq 944(%rsi), %xmm0
+vprord $19, %ymm16, %ymm15
+vprord $19, %ymm30, %ymm31
+sha256rnds2 %xmm5, %xmm6
+vpaddd %ymm29, %ymm17, %ymm10
+vprord $17, %ymm16, %ymm22
+vprord $17, %ymm30, %ymm17
+vmovq 952(%rsi), %xmm0
+vpxord %ymm15, %ymm22, %ymm29
+vprord $7, %ymm13, %ymm22
+sha256rnds2 %xmm7, %xmm8
+vpxord %ymm20, %ymm22, %ymm15
+vpaddd 184(%rdi){1to8}, %ymm16, %ymm22
+vmovq 976(%rsi), %xmm0
+vpaddd %ymm18, %ymm25, %ymm20
+vpaddd %ymm23, %ymm13, %ymm25
+sha256rnds2 %xmm2, %xmm1
+vmovq 984(%rsi), %xmm0
+vpaddd 188(%rdi){1to8}, %ymm30, %ymm18
+vpxord %ymm31, %ymm17, %ymm17
+sha256rnds2 %xmm4, %xmm3
+vpunpckldq %ymm18, %ymm22, %ymm31
+vmovq 1008(%rsi), %xmm0
+vpsrld $3, %ymm13, %ymm13
+vmovdqa32 %ymm31, 1472(%rcx)
+vprord $18, %ymm28, %ymm31
+sha256rnds2 %xmm6, %xmm5
+vmovq 1016(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm22, %ymm22
+vprord $7, %ymm28, %ymm18
+sha256rnds2 %xmm8, %xmm7
+vpxord %ymm13, %ymm15, %ymm15
+vpsrld $10, %ymm16, %ymm13
+vmovq 1040(%rsi), %xmm0
+vmovdqa32 %ymm22, 1504(%rcx)
+vpxord %ymm13, %ymm29, %ymm22
+vpxord %ymm31, %ymm18, %ymm29
+sha256rnds2 %xmm1, %xmm2
+vmovq 1048(%rsi), %xmm0
+sha256rnds2 %xmm3, %xmm4
+vpsrld $3, %ymm28, %ymm13
+vpsrld $10, %ymm30, %ymm18
+vpxord %ymm13, %ymm29, %ymm31
+vmovq 1072(%rsi), %xmm0
+vprord $18, %ymm9, %ymm29
+vpaddd %ymm22, %ymm20, %ymm13
+vpxord %ymm18, %ymm17, %ymm20
+sha256rnds2 %xmm5, %xmm6
+vpaddd %ymm12, %ymm28, %ymm22
+vpaddd %ymm20, %ymm10, %ymm17
+vmovq 1080(%rsi), %xmm0
+vprord $19, %ymm13, %ymm18
+vprord $19, %ymm17, %ymm28
+sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm31, %ymm25, %ymm10
+vprord $17, %ymm13, %ymm20
+vprord $17, %ymm17, %ymm25
+vmovq 1104(%rsi), %xmm0
+vpxord %ymm18, %ymm20, %ymm31
+vprord $7, %ymm9, %ymm20
+sha256rnds2 %xmm2, %xmm1
+vpxord %ymm29, %ymm20, %ymm18
+vpaddd 192(%rdi){1to8}, %ymm13, %ymm20
+vmovq 1112(%rsi), %xmm0
+vpaddd %ymm15, %ymm11, %ymm29
+vpaddd %ymm16, %ymm9, %ymm11
+sha256rnds2 %xmm4, %xmm3
+vmovq 1136(%rsi), %xmm0
+vpaddd 196(%rdi){1to8}, %ymm17, %ymm15
+vpxord %ymm28, %ymm25, %ymm25
+sha256rnds2 %xmm6, %xmm5
+vpunpckldq %ymm15, %ymm20, %ymm28
+vmovq 1144(%rsi), %xmm0
+vpsrld $3, %ymm9, %ymm9
+vmovdqa32 %ymm28, 1536(%rcx)
+vprord $18, %ymm19, %ymm28
+sha256rnds2 %xmm8, %xmm7
+vmovq 1168(%rsi), %xmm0
+vpunpckhdq %ymm15, %ymm20, %ymm20
+vprord $7, %ymm19, %ymm15
+sha256rnds2 %xmm1, %xmm2
+vpxord %ymm9, %ymm18, %ymm18
+vpsrld $10, %ymm13, %ymm9
+vmovq 1176(%rsi), %xmm0
+vmovdqa32 %ymm20, 1568(%rcx)
+vpxord %ymm9, %ymm31, %ymm20
+vpxord %ymm28, %ymm15, %ymm31
+sha256rnds2 %xmm3, %xmm4
+vmovq 1200(%rsi), %xmm0
+sha256rnds2 %xmm5, %xmm6
+vpsrld $3, %ymm19, %ymm9
+vpsrld $10, %ymm17, %ymm15
+vpxord %ymm9, %ymm31, %ymm28
+vmovq 1208(%rsi), %xmm0
+vprord $18, %ymm24, %ymm31
+vpaddd %ymm20, %ymm29, %ymm9
+vpxord %ymm15, %ymm25, %ymm29
+sha256rnds2 %xmm7, %xmm8
+vpaddd %ymm30, %ymm19, %ymm20
+vpaddd %ymm29, %ymm10, %ymm25
+vmovq 1232(%rsi), %xmm0
+vprord $19, %ymm9, %ymm15
+vprord $19, %ymm25, %ymm19
+sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm28, %ymm11, %ymm10
+vprord $17, %ymm9, %ymm29
+vprord $17, %ymm25, %ymm11
+vmovq 1240(%rsi), %xmm0
+vpxord %ymm15, %ymm29, %ymm28
+vprord $7, %ymm24, %ymm29
+sha256rnds2 %xmm4, %xmm3
+vpxord %ymm31, %ymm29, %ymm15
+vpaddd 200(%rdi){1to8}, %ymm9, %ymm29
+vmovq 1264(%rsi), %xmm0
+vpaddd %ymm18, %ymm22, %ymm31
+vpaddd %ymm13, %ymm24, %ymm22
+sha256rnds2 %xmm6, %xmm5
+vmovq 1272(%rsi), %xmm0
+vpaddd 204(%rdi){1to8}, %ymm25, %ymm18
+vpxord %ymm19, %ymm11, %ymm11
+sha256rnds2 %xmm8, %xmm7
+vpunpckldq %ymm18, %ymm29, %ymm19
+vmovq 1296(%rsi), %xmm0
+vpsrld $3, %ymm24, %ymm24
+vmovdqa32 %ymm19, 1600(%rcx)
+vprord $18, %ymm26, %ymm19
+sha256rnds2 %xmm1, %xmm2
+vmovq 1304(%rsi), %xmm0
+vpunpckhdq %ymm18, %ymm29, %ymm29
+vprord $7, %ymm26, %ymm18
+sha256rnds2 %xmm3, %xmm4
+vpxord %ymm24, %ymm15, %ymm15
+vpsrld $10, %ymm9, %ymm24
+vmovq 1328(%rsi), %xmm0
+vmovdqa32 %ymm29, 1632(%rcx)
+vpxord %ymm24, %ymm28, %ymm29
+vpxord %ymm19, %ymm18, %ymm28
+sha256rnds2 %xmm5, %xmm6
+vmovq 1336(%rsi), %xmm0
+sha256rnds2 %xmm7, %xmm8
+vpsrld $3, %ymm26, %ymm24
+vpsrld $10, %ymm25, %ymm18
+vpxord %ymm24, %ymm28, %ymm19
+vmovq 1360(%rsi), %xmm0
+vprord $18, %ymm14, %ymm28
+vpaddd %ymm29, %ymm31, %ymm24
+vpxord %ymm18, %ymm11, %ymm31
+sha256rnds2 %xmm2, %xmm1
+vpaddd %ymm17, %ymm26, %ymm29
+vpaddd %ymm31, %ymm10, %ymm11
+vmovq 1368(%rsi), %xmm0
+vprord $19, %ymm24, %ymm18
+vprord $19, %ymm11, %ymm26
+sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm19, %ymm22, %ymm17
+vprord $17, %ymm24, %ymm10
+vprord $17, %ymm11, %ymm31
+vmovq 1392(%rsi), %xmm0
+vpxord %ymm18, %ymm10, %ymm22
+vprord $7, %ymm14, %ymm19
+sha256rnds2 %xmm6, %xmm5
+vpxord %ymm28, %ymm19, %ymm10
+vpaddd 208(%rdi){1to8}, %ymm24, %ymm18
+vmovq 1400(%rsi), %xmm0
+vpaddd %ymm15, %ymm20, %ymm19
+vpaddd %ymm9, %ymm14, %ymm28
+sha256rnds2 %xmm8, %xmm7
+vmovq 1424(%rsi), %xmm0
+vpaddd 212(%rdi){1to8}, %ymm11, %ymm20
+vpxord %ymm26, %ymm31, %ymm15
+sha256rnds2 %xmm1, %xmm2
+vpunpckldq %ymm20, %ymm18, %ymm9
+vmovq 1432(%rsi), %xmm0
+vpsrld $3, %ymm14, %ymm31
+vmovdqa32 %ymm9, 1664(%rcx)
+vprord $18, %ymm27, %ymm26
+sha256rnds2 %xmm3, %xmm4
+vmovq 1456(%rsi), %xmm0
+vpunpckhdq %ymm20, %ymm18, %ymm14
+vprord $7, %ymm27, %ymm9
+sha256rnds2 %xmm5, %xmm6
+vpxord %ymm31, %ymm10, %ymm18
+vpsrld $10, %ymm24, %ymm20
+vmovq 1464(%rsi), %xmm0
+vmovdqa32 %ymm14, 1696(%rcx)
+vpxord %ymm20, %ymm22, %ymm10
+vpxord %ymm26, %ymm9, %ymm31
+sha256rnds2 %xmm7, %xmm8
+vmovq 1488(%rsi), %xmm0
+sha256rnds2 %xmm2, %xmm1
+vpsrld $3, %ymm27, %ymm14
+vpsrld $10, %ymm11, %ymm22
+vpxord %ymm14, %ymm31, %ymm20
+vmovq 1496(%rsi), %xmm0
+vprord $18, %ymm21, %ymm9
+vpaddd %ymm10, %ymm19, %ymm26
+vpxord %ymm22, %ymm15, %ymm31
+sha256rnds2 %xmm4, %xmm3
+vpaddd %ymm25, %ymm27, %ymm14
+vpaddd %ymm31, %ymm17, %ymm19
+vmovq 1520(%rsi), %xmm0
+vprord $19, %ymm26, %ymm10
+vprord $19, %ymm19, %ymm15
+sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm20, %ymm28, %ymm22
+vprord $17, %ymm26, %ymm27
+vprord $17, %ymm19, %ymm25
+vmovq 1528(%rsi), %xmm0
+vpxord %ymm10, %ymm27, %ymm17
+vprord $7, %ymm21, %ymm31
+sha256rnds2 %xmm8, %xmm7
+vpxord %ymm9, %ymm31, %ymm28
+vpaddd 216(%rdi){1to8}, %ymm26, %ymm20
+vmovq 1552(%rsi), %xmm0
+vpaddd %ymm18, %ymm29, %ymm27
+vpaddd %ymm24, %ymm21, %ymm10
+sha256rnds2 %xmm1, %xmm2
+vmovq 1560(%rsi), %xmm0
+vpaddd 220(%rdi){1to8}, %ymm19, %ymm31
+vpxord %ymm15, %ymm25, %ymm9
+sha256rnds2 %xmm3, %xmm4
+vpunpckldq %ymm31, %ymm20, %ymm29
+vmovq 1584(%rsi), %xmm0
+vpsrld $3, %ymm21, %ymm18
+vmovdqa32 %ymm29, 1728(%rcx)
+vprord $18, %ymm23, %ymm24
+sha256rnds2 %xmm5, %xmm6
+vmovq 1592(%rsi), %xmm0
+vpunpckhdq %ymm31, %ymm20, %ymm25
+vprord $7, %ymm23, %ymm15
+sha256rnds2 %xmm7, %xmm8
+vpxord %ymm18, %ymm28, %ymm21
+vpsrld $10, %ymm26, %ymm29
+vmovq 1616(%rsi), %xmm0
+vmovdqa32 %ymm25, 1760(%rcx)
+vpxord %ymm29, %ymm17, %ymm20
+vpxord %ymm24, %ymm15, %ymm31
+sha256rnds2 %xmm2, %xmm1
+vmovq 1624(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vpsrld $3, %ymm23, %ymm28
+vpsrld $10, %ymm19, %ymm18
+vpxord %ymm28, %ymm31, %ymm25
+vmovq 1648(%rsi), %xmm0
+vprord $18, %ymm12, %ymm17
+vpaddd %ymm20, %ymm27, %ymm29
+vpxord %ymm18, %ymm9, %ymm15
+sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm11, %ymm23, %ymm24
+vpaddd %ymm15, %ymm22, %ymm31
+vmovq 1656(%rsi), %xmm0
+vprord $19, %ymm29, %ymm28
+vprord $19, %ymm31, %ymm27
+sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm25, %ymm10, %ymm20
+vprord $17, %ymm29, %ymm9
+vprord $17, %ymm31, %ymm18
+vmovq 1680(%rsi), %xmm0
+vpxord %ymm28, %ymm9, %ymm23
+vprord $7, %ymm12, %ymm11
+sha256rnds2 %xmm1, %xmm2
+vpxord %ymm17, %ymm11, %ymm22
+vpaddd 224(%rdi){1to8}, %ymm29, %ymm15
+vmovq 1688(%rsi), %xmm0
+vpaddd %ymm21, %ymm14, %ymm10
+vpaddd %ymm26, %ymm12, %ymm25
+sha256rnds2 %xmm3, %xmm4
+vmovq 1712(%rsi), %xmm0
+vpaddd 228(%rdi){1to8}, %ymm31, %ymm9
+vpxord %ymm27, %ymm18, %ymm28
+sha256rnds2 %xmm5, %xmm6
+vpunpckldq %ymm9, %ymm15, %ymm11
+vmovq 1720(%rsi), %xmm0
+vpsrld $3, %ymm12, %ymm17
+vmovdqa32 %ymm11, 1792(%rcx)
+vprord $18, %ymm16, %ymm14
+sha256rnds2 %xmm7, %xmm8
+vmovq 1744(%rsi), %xmm0
+vpunpckhdq %ymm9, %ymm15, %ymm21
+vprord $7, %ymm16, %ymm26
+sha256rnds2 %xmm2, %xmm1
+vpxord %ymm17, %ymm22, %ymm18
+vpsrld $10, %ymm29, %ymm27
+vmovq 1752(%rsi), %xmm0
+vmovdqa32 %ymm21, 1824(%rcx)
+vpxord %ymm27, %ymm23, %ymm12
+vpxord %ymm14, %ymm26, %ymm11
+sha256rnds2 %xmm4, %xmm3
+vmovq 1776(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
+vpsrld $3, %ymm16, %ymm15
+vpsrld $10, %ymm31, %ymm9
+vpxord %ymm15, %ymm11, %ymm22
+vmovq 1784(%rsi), %xmm0
+vprord $18, %ymm30, %ymm17
+vpaddd %ymm12, %ymm10, %ymm21
+vpxord %ymm9, %ymm28, %ymm23
+sha256rnds2 %xmm8, %xmm7
+vpaddd %ymm19, %ymm16, %ymm27
+vpaddd %ymm23, %ymm20, %ymm26
+vmovq 1808(%rsi), %xmm0
+vprord $19, %ymm21, %ymm14
+vprord $19, %ymm26, %ymm31
+sha256rnds2 %xmm1, %xmm2
+vpaddd %ymm22, %ymm25, %ymm11
+vprord $17, %ymm21, %ymm15
+vprord $17, %ymm26, %ymm10
+vmovq 1816(%rsi), %xmm0
+vpxord %ymm14, %ymm15, %ymm12
+vprord $7, %ymm30, %ymm28
+sha256rnds2 %xmm3, %xmm4
+vpxord %ymm17, %ymm28, %ymm9
+vpaddd 232(%rdi){1to8}, %ymm21, %ymm16
+vmovq 1840(%rsi), %xmm0
+vpaddd %ymm18, %ymm24, %ymm19
+vpaddd %ymm29, %ymm30, %ymm20
+sha256rnds2 %xmm5, %xmm6
+vmovq 1848(%rsi), %xmm0
+vpaddd 236(%rdi){1to8}, %ymm26, %ymm23
+vpxord %ymm31, %ymm10, %ymm25
+sha256rnds2 %xmm7, %xmm8
+vpunpckldq %ymm23, %ymm16, %ymm22
+vmovq 1872(%rsi), %xmm0
+vpsrld $3, %ymm30, %ymm15
+vmovdqa32 %ymm22, 1856(%rcx)
+vprord $18, %ymm13, %ymm14
+sha256rnds2 %xmm2, %xmm1
+vmovq 1880(%rsi), %xmm0
+vpunpckhdq %ymm23, %ymm16, %ymm28
+vprord $7, %ymm13, %ymm17
+sha256rnds2 %xmm4, %xmm3
+vpxord %ymm15, %ymm9, %ymm24
+vpsrld $10, %ymm21, %ymm18
+vmovq 1904(%rsi), %xmm0
+vmovdqa32 %ymm28, 1888(%rcx)
+vpxord %ymm18, %ymm12, %ymm29
+vpxord %ymm14, %ymm17, %ymm10
+sha256rnds2 %xmm6, %xmm5
+vmovq 1912(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
+vpsrld $3, %ymm13, %ymm31
+vpsrld $10, %ymm26, %ymm30
+vpxord %ymm31, %ymm10, %ymm22
+vmovq 1936(%rsi), %xmm0
+vpaddd %ymm29, %ymm19, %ymm16
+vpxord %ymm30, %ymm25, %ymm23
+vpaddd %ymm23, %ymm11, %ymm9
+sha256rnds2 %xmm1, %xmm2
+vprord $19, %ymm16, %ymm15
+vprord $19, %ymm9, %ymm21
+vmovq 1944(%rsi), %xmm0
+vpaddd %ymm22, %ymm20, %ymm28
+vprord $17, %ymm16, %ymm12
+sha256rnds2 %xmm3, %xmm4
+vprord $17, %ymm9, %ymm18
+vpxord %ymm15, %ymm12, %ymm17
+vpaddd 240(%rdi){1to8}, %ymm16, %ymm14
+vmovq 1968(%rsi), %xmm0
+vpaddd %ymm24, %ymm27, %ymm13
+vpaddd 244(%rdi){1to8}, %ymm9, %ymm26
+sha256rnds2 %xmm5, %xmm6
+vpxord %ymm21, %ymm18, %ymm10
+vpunpckldq %ymm26, %ymm14, %ymm31
+vmovq 1976(%rsi), %xmm0
+vmovdqa32 %ymm31, 1920(%rcx)
+vpunpckhdq %ymm26, %ymm14, %ymm19
+sha256rnds2 %xmm7, %xmm8
+vmovq 2000(%rsi), %xmm0
+vpsrld $10, %ymm16, %ymm29
+vmovdqa32 %ymm19, 1952(%rcx)
+sha256rnds2 %xmm2, %xmm1
+vpaddd 0(%rsp), %xmm1, %xmm1
+vpaddd 16(%rsp), %xmm2, %xmm2
+vmovdqa %xmm1, 0(%rsp)
+vmovdqa %xmm2, 16(%rsp)
+vpxord %ymm29, %ymm17, %ymm25
+vmovq 2008(%rsi), %xmm0
+vpsrld $10, %ymm9, %ymm30
+vpaddd %ymm25, %ymm13, %ymm11
+vpxord %ymm30, %ymm10, %ymm23
+sha256rnds2 %xmm4, %xmm3
+vpaddd 32(%rsp), %xmm3, %xmm3
+vpaddd 48(%rsp), %xmm4, %xmm4
+vmovdqa %xmm3, 32(%rsp)
+vmovdqa %xmm4, 48(%rsp)
+vmovq 2032(%rsi), %xmm0
+vpaddd %ymm23, %ymm28, %ymm20
+vpaddd 248(%rdi){1to8}, %ymm11, %ymm22
+sha256rnds2 %xmm6, %xmm5
+vpaddd 64(%rsp), %xmm5, %xmm5
+vpaddd 80(%rsp), %xmm6, %xmm6
+vmovdqa %xmm5, 64(%rsp)
+vmovdqa %xmm6, 80(%rsp)
+vpaddd 252(%rdi){1to8}, %ymm20, %ymm12
+vpunpckldq %ymm12, %ymm22, %ymm15
+vmovq 2040(%rsi), %xmm0
+vmovdqa32 %ymm15, 1984(%rcx)
+vpunpckhdq %ymm12, %ymm22, %ymm27
+vmovdqa32 %ymm27, 2016(%rcx)
+sha256rnds2 %xmm8, %xmm7
+vpaddd 96(%rsp), %xmm7, %xmm7
+vpaddd 112(%rsp), %xmm8, %xmm8
+vmovdqa %xmm7, 96(%rsp)
+vmovdqa %xmm8, 112(%rsp)
 xchg %rsi, %rcx
 add $128, %rax
 cmp %rdx, %rax
 jb 1b
 2:
-vmovdqa %xmm1, 0(%rsp)
-vmovdqa %xmm2, 16(%rsp)
-vmovdqa %xmm3, 32(%rsp)
-vmovdqa %xmm4, 48(%rsp)
-vmovdqa %xmm5, 64(%rsp)
-vmovdqa %xmm6, 80(%rsp)
-vmovdqa %xmm7, 96(%rsp)
-vmovdqa %xmm8, 112(%rsp)
 vmovq 0(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
 vmovq 32(%rsi), %xmm0
@@ -2639,26 +2640,26 @@ vmovq 1960(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
 vmovq 1984(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 1992(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 2016(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 2024(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
 vpaddd 0(%rsp), %xmm1, %xmm1
 vpaddd 16(%rsp), %xmm2, %xmm2
-vpaddd 32(%rsp), %xmm3, %xmm3
-vpaddd 48(%rsp), %xmm4, %xmm4
-vpaddd 64(%rsp), %xmm5, %xmm5
-vpaddd 80(%rsp), %xmm6, %xmm6
-vpaddd 96(%rsp), %xmm7, %xmm7
-vpaddd 112(%rsp), %xmm8, %xmm8
 vmovdqa %xmm1, 0(%rsp)
 vmovdqa %xmm2, 16(%rsp)
+vmovq 1992(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
+vpaddd 32(%rsp), %xmm3, %xmm3
+vpaddd 48(%rsp), %xmm4, %xmm4
 vmovdqa %xmm3, 32(%rsp)
 vmovdqa %xmm4, 48(%rsp)
+vmovq 2016(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
+vpaddd 64(%rsp), %xmm5, %xmm5
+vpaddd 80(%rsp), %xmm6, %xmm6
 vmovdqa %xmm5, 64(%rsp)
 vmovdqa %xmm6, 80(%rsp)
+vmovq 2024(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
+vpaddd 96(%rsp), %xmm7, %xmm7
+vpaddd 112(%rsp), %xmm8, %xmm8
 vmovdqa %xmm7, 96(%rsp)
 vmovdqa %xmm8, 112(%rsp)
 vmovq 16(%rsi), %xmm0
@@ -2911,20 +2912,29 @@ vmovq 1976(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
 vmovq 2000(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vmovq 2008(%rsi), %xmm0
-sha256rnds2 %xmm4, %xmm3
-vmovq 2032(%rsi), %xmm0
-sha256rnds2 %xmm6, %xmm5
-vmovq 2040(%rsi), %xmm0
-sha256rnds2 %xmm8, %xmm7
 vpaddd 0(%rsp), %xmm1, %xmm1
 vpaddd 16(%rsp), %xmm2, %xmm2
+vmovdqa %xmm1, 0(%rsp)
+vmovdqa %xmm2, 16(%rsp)
+vmovq 2008(%rsi), %xmm0
+sha256rnds2 %xmm4, %xmm3
 vpaddd 32(%rsp), %xmm3, %xmm3
 vpaddd 48(%rsp), %xmm4, %xmm4
+vmovdqa %xmm3, 32(%rsp)
+vmovdqa %xmm4, 48(%rsp)
+vmovq 2032(%rsi), %xmm0
+sha256rnds2 %xmm6, %xmm5
 vpaddd 64(%rsp), %xmm5, %xmm5
 vpaddd 80(%rsp), %xmm6, %xmm6
+vmovdqa %xmm5, 64(%rsp)
+vmovdqa %xmm6, 80(%rsp)
+vmovq 2040(%rsi), %xmm0
+sha256rnds2 %xmm8, %xmm7
 vpaddd 96(%rsp), %xmm7, %xmm7
 vpaddd 112(%rsp), %xmm8, %xmm8
+vmovdqa %xmm7, 96(%rsp)
+vmovdqa %xmm8, 112(%rsp)
+mov 128(%rsp), %rdi
 vpshufd $0x1B, %xmm1, %xmm1
 vpshufd $0xB1, %xmm2, %xmm2
 vpblendw $0xF0, %xmm2, %xmm1, %xmm15

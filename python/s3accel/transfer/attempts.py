@@ -122,6 +122,7 @@ class Attempts:
         deadline: float | None = None,
         on_retry: Callable[[int, str], None] | None = None,
         sleep: Callable[[float], None] | None = None,
+        final: Callable[[Exception], bool] | None = None,
     ) -> T:
         """Call until it succeeds or ``classify`` says that it will not.
 
@@ -131,6 +132,7 @@ class Attempts:
             deadline: monotonic time after which nothing is tried any more.
             on_retry: told the number of the failed attempt and the reason, before the wait.
             sleep: instead of the loop's own, for calls that can be cancelled.
+            final: True for an error that the caller cures better than another attempt would.
 
         Raises the last error as it was.
         """
@@ -151,7 +153,7 @@ class Attempts:
                 overloaded = verdict.throttled or isinstance(error, TransferTimeout)
                 if overloaded and self.on_overload is not None:
                     self.on_overload()
-                if not verdict.retry:
+                if not verdict.retry or (final is not None and final(error)):
                     raise
                 if verdict.fix:
                     fixed.add(verdict.fix)

@@ -1,6 +1,7 @@
 """Runs one S3 call: endpoint, region, signer, request, answer, again if retry.py says so.
 
 What answers teach (a bucket's region, the server's time, that a token is dead) is learned here, for all later calls.
+With a router, calls of which nobody has said the route take the one that works.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from s3accel.clock import Clock, parse_http_date, system_clock
 from s3accel.credentials import Credentials, Provider
-from s3accel.errors import S3Error, SignatureMismatch
+from s3accel.errors import EndpointError, S3AccelError, S3Error, SignatureMismatch
 from s3accel.signer import Signer
 from s3accel.transfer import s3xml
 from s3accel.transfer.attempts import Attempt, Attempts, History
@@ -24,7 +25,10 @@ from s3accel.transfer.endpoint import Endpoint, resolve, validate_key
 from s3accel.transfer.messages import BytesBody, Request, Response, Sink
 from s3accel.transfer.progress import AttemptMeter
 from s3accel.transfer.retry import RetryPolicy, Verdict
+from s3accel.transfer.route import ACCELERATE, REGIONAL, Router, fault_of
+from s3accel.transfer.routepolicy import other_route
 from s3accel.transfer.transport import Transport
+from s3accel.transfer.tries import Tries
 
 __all__ = ["Call", "Caller", "Operation", "Site", "Stored"]
 
@@ -66,7 +70,9 @@ class Call:
     """What one call needs beside its arguments: who is told, who may stop it, where its history goes.
 
     ``deadline``: monotonic time by which it must have ended.
-    ``route``: "accelerate" or "regional" where that was chosen for this call, "" for what the site says.
+    ``route``: "accelerate" or "regional" where that was chosen for this call, "" for what the router or the site says.
+    ``movable``: whoever makes this call takes the other route if this one cannot be reached, so that the same one is not
+    tried again while the other is open.
     ``first``: the error of an attempt that somebody else has made; it counts as the first one.
     """
 
@@ -76,6 +82,7 @@ class Call:
     stopped: Callable[[], bool] | None = None
     sleep: Callable[[float], None] | None = None
     route: str = ""
+    movable: bool = False
     deadline: float | None = None
     first: Exception | None = None
 
@@ -88,6 +95,7 @@ class Operation:
         body: small and in memory, or None; ``payload``: object bytes. Not both.
         sink: called with the headers of each successful answer, gives what takes its bytes.
         root: the XML root that a success must have; an answer that is cut or empty is then a failed attempt.
+        watched: as in `Request`: False if the TLS version of its connection is of no interest.
     """
 
     name: str
@@ -101,6 +109,7 @@ class Operation:
     sink: Sink | None = None
     stall: float | None = None
     root: str = ""
+    watched: bool = True
 
 
 class Caller:
@@ -109,6 +118,7 @@ class Caller:
     Args:
         clock: learns the server's time when it refuses ours; the process's clock by default. A plain callable
             cannot learn.
+        router: chooses between the accelerated and the regional host, or None: always what ``site`` says.
         expect_above: bytes of body above which the server is asked first (Expect: 100-continue); None: never.
         sleep, chance: for tests.
     """
@@ -121,12 +131,14 @@ class Caller:
         *,
         policy: RetryPolicy | None = None,
         clock: Clock | Callable[[], float] | None = None,
+        router: Router | None = None,
         expect_above: int | None = EXPECT_ABOVE,
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.transport = transport
         self.site = site
+        self.router = router
         self._credentials = credentials
         self._clock = clock
         self._expect_above = expect_above
@@ -141,6 +153,12 @@ class Caller:
         return self._attempts
 
     # -- what is known
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds by which the server's clock is ahead of ours, as far as that was learned."""
+        clock = system_clock if self._clock is None else self._clock
+        return clock.offset if isinstance(clock, Clock) else 0.0
 
     def region(self, bucket: str) -> str:
         """The region to sign for: learned from an answer, or the configured one."""
@@ -181,6 +199,23 @@ class Caller:
                 self._endpoints[(bucket, region, operation, route)] = found
         return found
 
+    def admit(self, bucket: str, operation: str = "") -> Endpoint:
+        """Refuse before any I/O a bucket that cannot be reached; with a router only one that no route takes.
+
+        Returns the endpoint of the first route that is open. Raises EndpointError.
+        """
+        router = self.router
+        if router is None:
+            return self.endpoint(bucket, operation)
+        if router.available(bucket, ACCELERATE):
+            try:
+                return self.endpoint(bucket, operation, ACCELERATE)
+            except EndpointError as error:
+                found = self.endpoint(bucket, operation, REGIONAL)
+                router.rule_out(bucket, error.reason)
+                return found
+        return self.endpoint(bucket, operation, REGIONAL)
+
     def _fix(self, bucket: str, verdict: Verdict, error: BaseException) -> bool:
         extra = error.extra if isinstance(error, S3Error) else {}
         if verdict.fix == "region":
@@ -203,8 +238,32 @@ class Caller:
     # -- one call
 
     def run(self, operation: Operation, call: Call | None = None) -> Stored:
-        """Make the call, attempt by attempt. Raises EndpointError, ConfigError, S3Error, TransportError, SourceError."""
+        """Make the call, attempt by attempt. Raises EndpointError, ConfigError, S3Error, TransportError, SourceError.
+
+        With a router and no ``call.route`` it is made over the route that works, and once more over the other if that
+        is lost.
+        """
         call = call or Call()
+        if self.router is None or call.route:
+            return self._run(operation, call)
+        self.admit(operation.bucket, operation.name)
+        # Its time is mostly S3's own work.
+        reading = operation.sink is not None
+        tries = Tries(self.router, operation.bucket, None if reading else 0, download=reading, measure=False)
+        while True:
+            try:
+                stored = self._run(operation, replace(call, route=tries.route, movable=True))
+            except S3AccelError as error:
+                lost = tries.failed(error, 0)
+                if not lost:
+                    raise
+                call.history.reasons.append(lost)
+                continue
+            length = stored.response.headers.get("content-length", "0") if reading else "0"
+            tries.done(int(length) if length.isdigit() else 0)
+            return stored
+
+    def _run(self, operation: Operation, call: Call) -> Stored:
         if operation.key is not None:
             validate_key(operation.key)
         bucket = operation.bucket
@@ -217,7 +276,15 @@ class Caller:
             on_retry=call.on_retry,
             deadline=call.deadline,
             sleep=call.sleep,
+            final=lambda error: call.movable and self._moves(bucket, call.route, error),
         )
+
+    def _moves(self, bucket: str, route: str, error: Exception) -> bool:
+        """Whether the other route is a better next try than this one."""
+        router = self.router
+        if router is None or fault_of(error) != "unreachable":
+            return False
+        return router.available(bucket, other_route(route))
 
     def _asks(self, length: int, attempt: Attempt) -> bool:
         """Whether the server is asked before a body of ``length`` bytes is sent.
@@ -258,6 +325,7 @@ class Caller:
             stall_seconds=operation.stall,
             cancelled=call.stopped,
             deadline=call.deadline,
+            watched=operation.watched,
         )
         response = self.transport.send(request)
         if not 200 <= response.status < 300 or s3xml.holds_error(response):

@@ -72,7 +72,8 @@ class Client(Uploads, Downloads):
             while that makes things faster and falls when S3 says SlowDown or requests time out.
         small_concurrency: the same for objects of up to 64 KiB.
         memory_limit: bytes that buffers and bodies in flight hold together, whatever the sizes; at least 32 MiB.
-        bandwidth_limit: bytes a second that all uploads together may send; can be changed while they run.
+        bandwidth_limit: bytes a second that all uploads together may send; can be changed while they run. Downloads are
+            not held back.
         expect_above: bytes of body above which the server is asked first (Expect: 100-continue), which costs a round
             trip and saves sending what is refused; None: never.
         allow_http_host: the one host that may be spoken to without TLS; then only signed payload modes.
@@ -143,9 +144,15 @@ class Client(Uploads, Downloads):
         if bandwidth_limit is not None:
             self.bandwidth_limit = bandwidth_limit
         self._s3 = S3(
-            self._transport, site, credentials, policy=retry, clock=clock, expect_above=expect_above
+            self._transport,
+            site,
+            credentials,
+            policy=retry,
+            clock=clock,
+            router=router,
+            expect_above=expect_above,
         )
-        self._progress, self._router, self._retry = progress, router, retry
+        self._progress, self._retry = progress, retry
         parts = Adaptive(min(START_CONCURRENCY, max_concurrency), max_concurrency)
         small = Adaptive(min(START_CONCURRENCY, max_concurrency, small_concurrency), small_concurrency)
 
@@ -168,7 +175,6 @@ class Client(Uploads, Downloads):
             multipart_threshold=multipart_threshold,
             progress=progress,
             observer=observer,
-            router=router,
         )
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
@@ -267,8 +273,11 @@ class Client(Uploads, Downloads):
         return self._s3.head_bucket(bucket)
 
     def endpoint(self, bucket: str) -> Endpoint:
-        """Where requests for the bucket go. No I/O. Raises EndpointError with reason and remedy."""
-        return self._s3.endpoint(bucket, "PutObject")
+        """Where requests for the bucket go; with ``accelerate="auto"`` the accelerated host, unless that is left alone.
+
+        No I/O. Raises EndpointError with reason and remedy.
+        """
+        return self._s3.admit(bucket, "PutObject")
 
     @property
     def bandwidth_limit(self) -> float | None:
@@ -309,9 +318,8 @@ class Client(Uploads, Downloads):
 
     def __repr__(self) -> str:
         site = self._s3.site
-        return (
-            f"<Client {site.region} {site.endpoint_url or ('accelerate' if site.accelerate else 'regional')}>"
-        )
+        route = "auto" if self._s3.router is not None else "accelerate" if site.accelerate else "regional"
+        return f"<Client {site.region} {site.endpoint_url or route}>"
 
 
 def _accelerated(accelerate: bool | str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO, Union
@@ -13,22 +12,23 @@ from typing import Any, BinaryIO, Union
 from s3accel.errors import (
     ConfigError,
     DownloadError,
-    EndpointError,
     ObjectChanged,
     S3AccelError,
     TransportError,
 )
+from s3accel.transfer.attempts import History
 from s3accel.transfer.endpoint import validate_key
-from s3accel.transfer.fetched import DownloadResult, DownloadSettings
+from s3accel.transfer.fetched import DownloadSettings
 from s3accel.transfer.fetching import Download, Wanted
 from s3accel.transfer.headers import object_headers
 from s3accel.transfer.messages import Headers
 from s3accel.transfer.objectinfo import ObjectInfo
-from s3accel.transfer.partfile import left_over, new_file
+from s3accel.transfer.partfile import check_folder, left_over, new_file
 from s3accel.transfer.progress import ProgressCallback
-from s3accel.transfer.route import Router
+from s3accel.transfer.results import DownloadResult
 from s3accel.transfer.s3 import S3
 from s3accel.transfer.s3xml import ObjectSummary
+from s3accel.transfer.tries import Tries
 
 __all__ = ["Target", "download", "fetch_object"]
 
@@ -103,7 +103,6 @@ def fetch_object(
     headers: Mapping[str, str] | None = None,
     version_id: str | None = None,
     known: ObjectSummary | None = None,
-    router: Router | None = None,
 ) -> DownloadResult:
     """See `Client.download`. ``known``: the object's line of a listing, which saves a request for a small one."""
     validate_key(key)
@@ -115,43 +114,23 @@ def fetch_object(
     if known is not None and (version_id is not None or not known.etag or "-" in known.etag):
         known = None  # a listing says nothing of the parts, and nothing of other versions
     wanted = Wanted(bucket, key, checked.part, query, settings, progress, known)
-    if router is None:
-        s3.endpoint(bucket, "GetObject")
-        return _fetch(s3, wanted, target)
-    return _routed(s3, wanted, target, router)
-
-
-def _routed(s3: S3, wanted: Wanted, target: Any, router: Router) -> DownloadResult:
-    """Over the route that the router chooses, and once more over the other if that is worth it."""
-    try:
-        s3.endpoint(wanted.bucket, "GetObject", "accelerate")
-    except EndpointError as error:
-        s3.endpoint(wanted.bucket, "GetObject", "regional")
-        router.rule_out(wanted.bucket, error.reason)
-    size = wanted.known.size if wanted.known is not None else None
-    decision = router.choose(wanted.bucket, size, download=True)
-    tried = False
+    s3.admit(bucket, "GetObject")
+    size = None if known is None else known.size
+    tries = Tries(s3.router, bucket, size, download=True)
     while True:
-        wanted.route, wanted.reason = decision.route, decision.reason
-        started = time.monotonic()
+        wanted.route, wanted.reason = tries.route, tries.reason
         try:
             result = _fetch(s3, wanted, target)
         except S3AccelError as error:
+            written = error.written if isinstance(error, DownloadError) else 0
             cause = error.__cause__ if isinstance(error, DownloadError) and error.__cause__ else error
-            seconds = time.monotonic() - started
-            router.report(wanted.bucket, wanted.route, _moved(wanted), seconds, cause, download=True)
-            other = router.fallback(wanted.bucket, wanted.route, cause)
-            if other is None or tried or (isinstance(error, DownloadError) and error.written):
+            lost = tries.failed(cause, wanted.take_moved(), again=not written)
+            if not lost:
                 raise
-            decision, tried = other, True
-            continue
-        seconds, reused = time.monotonic() - started, result.connection.reused
-        router.report(wanted.bucket, wanted.route, _moved(wanted), seconds, reused=reused, download=True)
-        return result
-
-
-def _moved(wanted: Wanted) -> int:
-    return 0 if wanted.tracker is None else max(0, wanted.tracker.done - wanted.resumed)
+            wanted.histories.append(History(1, [lost]))
+        else:
+            tries.done(wanted.take_moved(), route=result.route, reused=result.connection.reused)
+            return replace(result, account=tuple(tries.used))
 
 
 def _fetch(s3: S3, wanted: Wanted, target: Any) -> DownloadResult:
@@ -177,6 +156,7 @@ def _to(s3: S3, wanted: Wanted, target: Any) -> DownloadResult:
     if stat.S_ISDIR(mode):
         raise ConfigError(f"the target {path!r} is a folder; give the name of a file in it")
     if stat.S_ISREG(mode):
+        check_folder(path)
         if wanted.settings.resume and wanted.known is not None and left_over(path):
             wanted.known = None  # what goes on in ranges needs the checksum of the whole first
         return Download(s3, wanted).to_file(path)

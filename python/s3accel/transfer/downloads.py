@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from s3accel.transfer.deletes import DeleteOutcome, delete_objects
 from s3accel.transfer.download import Target, fetch_object
-from s3accel.transfer.fetched import DownloadResult, DownloadSettings
+from s3accel.transfer.fetched import DownloadSettings
 from s3accel.transfer.plan import DEFAULT_PART_SIZE
 from s3accel.transfer.progress import ProgressCallback
+from s3accel.transfer.results import DownloadResult
 from s3accel.transfer.retry import RetryPolicy
-from s3accel.transfer.route import Router
 from s3accel.transfer.s3 import S3
 from s3accel.transfer.s3xml import ObjectSummary
 from s3accel.transfer.upload import UploadSettings
@@ -27,7 +27,6 @@ class Downloads:
     _s3: S3
     settings: UploadSettings
     _progress: ProgressCallback | None
-    _router: Router | None
     _retry: RetryPolicy | None
 
     def download(
@@ -86,7 +85,6 @@ class Downloads:
             headers=headers,
             version_id=version_id,
             known=known,
-            router=self._router,
         )
 
     def delete_many(self, bucket: str, keys: Iterable[str]) -> Iterator[DeleteOutcome]:

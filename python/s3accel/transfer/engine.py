@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from queue import SimpleQueue
@@ -21,9 +22,10 @@ from s3accel.transfer.headers import ObjectHeaders
 from s3accel.transfer.hooks import JobInfo, Observer
 from s3accel.transfer.lane import Lane
 from s3accel.transfer.limits import DEFAULT_MEMORY, Adaptive
-from s3accel.transfer.perform import NO_HEADERS, OPTIONS, Held, Job, Performer, tell_finished
+from s3accel.transfer.perform import NO_HEADERS, OPTIONS, Begun, Held, Job, Performer, tell_finished
 from s3accel.transfer.progress import ProgressCallback
 from s3accel.transfer.results import JobOutcome, UploadResult, fast
+from s3accel.transfer.routepolicy import fault_of
 from s3accel.transfer.s3 import S3
 from s3accel.transfer.small import SmallPut, SmallWay, small_data
 from s3accel.transfer.upload import Uploader
@@ -69,7 +71,6 @@ class Engine(Performer):
         small: how many small objects are in flight.
         memory_limit: bytes that the sources of jobs in flight may hold, as far as they are in memory.
         deadline: seconds for one upload.
-        router: chooses the route of each upload, or None if there is nothing to choose.
     """
 
     def __init__(
@@ -83,12 +84,11 @@ class Engine(Performer):
         multipart_threshold: int,
         progress: ProgressCallback | None = None,
         observer: Observer | None = None,
-        router: Any = None,
         memory_limit: int = DEFAULT_MEMORY,
         small: Adaptive | None = None,
         deadline: float | None = None,
     ) -> None:
-        super().__init__(s3, uploader, progress, observer, router, deadline)
+        super().__init__(s3, uploader, progress, observer, deadline)
         self._way = way
         self._lane = lane
         self._limit = limit
@@ -161,7 +161,7 @@ class Engine(Performer):
         data = small_data(job.source, self._small_bytes)
         if data is None:
             return None
-        self._endpoint(job.bucket)
+        self._s3.admit(job.bucket, "PutObject")
         put = _Put(self, self._way, job, batch, data, headers)
         if observer is not None:
             put.observer, put.info = observer, self._info(job, None, len(data))
@@ -260,24 +260,26 @@ class Engine(Performer):
                 held = True
         return held
 
-    def choose(self, put: SmallPut) -> None:
+    def choose(self, put: _Put) -> None:
         """Which route a small object takes."""
-        if self._router is not None:
-            decision = self._router.choose(put.bucket, len(put.data))
-            put.route, put.reason = decision.route, decision.reason
+        if self._s3.router is not None:
+            decision = self._s3.router.choose(put.bucket, len(put.data))
+            put.route, put.reason, put.turn = decision.route, decision.reason, time.monotonic()
 
-    def report(self, put: SmallPut, result: UploadResult) -> None:
+    def report(self, put: _Put, result: UploadResult) -> None:
         self._small.done(result.size)
         if self._lane is not None and not self._fixed:
             self._lane.limit = self._small.limit
-        if self._router is not None:
-            reused = result.connection.reused
-            self._router.report(put.bucket, put.route, result.size, result.seconds, None, reused=reused)
+        if self._s3.router is not None:
+            reused, seconds = result.connection.reused, time.monotonic() - put.turn
+            self._s3.router.report(put.bucket, put.route, result.size, seconds, reused=reused)
 
     def long_way(self, put: _Put, error: Exception) -> None:
         """What the lane could not finish goes on along the long way; its attempt is the first there."""
         job = Job(put.data, put.job.bucket, put.job.key, put.job.options, put.job.index)
-        work = partial(self.perform, job, first=error, info=put.info, route=put.route)
+        sent = 0 if fault_of(error) == "unreachable" else len(put.data)
+        begun = Begun(error, put.route, put.reason, sent, put.started)
+        work = partial(self.perform, job, begun=begun, info=put.info)
         self._on_thread(put.batch, job, work, True)
 
     def finish(self, put: _Put, result: UploadResult) -> None:
@@ -335,9 +337,9 @@ class Engine(Performer):
 
 
 class _Put(SmallPut):
-    """A small object of a batch."""
+    """A small object of a batch. ``turn``: when it came, where routes are measured."""
 
-    __slots__ = ("batch", "engine", "info", "job", "observer")
+    __slots__ = ("batch", "engine", "info", "job", "observer", "turn")
 
     def __init__(
         self, engine: Engine, way: SmallWay, job: Job, batch: Batch, data: bytes, headers: ObjectHeaders
@@ -346,14 +348,19 @@ class _Put(SmallPut):
         self.engine = engine
         self.job = job
         self.batch = batch
+        self.turn = 0.0
         self.observer: Observer | None = None
         self.info: JobInfo | None = None
 
-    def prepare(self) -> tuple[tuple[str, str], str, list[str], bytes]:
+    @property
+    def started(self) -> float:
+        return self._started
+
+    def prepare(self, waiting: Sequence[Any] = ()) -> tuple[tuple[str, str], str, list[str], bytes]:
         if self.batch.cancelled:
             raise _cancelled()
         self.engine.choose(self)
-        return super().prepare()
+        return super().prepare(waiting)
 
     def stored(self, result: UploadResult) -> None:
         self.engine.report(self, result)

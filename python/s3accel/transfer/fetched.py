@@ -1,17 +1,16 @@
-"""How a download ended, for the caller; and the last look at its checksum."""
+"""How objects are fetched, and the last look at the checksum of one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from s3accel import checksums
 from s3accel.errors import ChecksumMismatch, TransportError
-from s3accel.transfer.messages import ConnectionInfo
 from s3accel.transfer.objectinfo import ObjectInfo
 from s3accel.transfer.pieces import Expected, Got, Pieces, combined, tiled
 
-__all__ = ["DownloadResult", "DownloadSettings", "Verification", "verify"]
+__all__ = ["DownloadSettings", "Verification", "verify"]
 
 
 @dataclass(frozen=True)
@@ -41,68 +40,6 @@ class Verification:
     text: str
     name: str | None = None
     value: str | None = None
-
-
-@dataclass(frozen=True)
-class DownloadResult:
-    """A fetched object, and how it came.
-
-    Attributes:
-        target: the path, or "" for a stream.
-        info: what S3 says about the object: type, metadata, checksums.
-        verified: True if the bytes were compared with the checksum S3 holds of the whole object.
-        checksum, checksum_algorithm: that checksum (COMPOSITE ones end in ``-N``), None if it was not compared.
-        verification: how it was compared, or why it was not.
-        ranges: requests that the object was fetched in (1: as a whole), those of an earlier call not counted.
-        resumed: bytes that an earlier call had fetched; their digests were checked again.
-        host, kind: where it came from (`Endpoint.kind`).
-        connection: of the last range.
-        attempts: how often bytes were asked for: the number of ranges if nothing failed.
-        retries: why ranges were asked for again.
-        seconds: from the call to the renamed file.
-        route_reason: why ``accelerate="auto"`` chose this route; "" if there was no choice.
-    """
-
-    bucket: str
-    key: str
-    target: str
-    size: int
-    etag: str
-    version_id: str | None
-    info: ObjectInfo = field(repr=False)
-    verified: bool
-    checksum: str | None
-    checksum_algorithm: str | None
-    verification: str
-    ranges: int
-    resumed: int
-    host: str
-    kind: str
-    connection: ConnectionInfo = field(repr=False)
-    attempts: int
-    seconds: float
-    retries: tuple[str, ...] = ()
-    route_reason: str = ""
-
-    @property
-    def route(self) -> str:
-        """``"accelerate"``, ``"regional"`` or ``"custom"``."""
-        if self.kind == "custom":
-            return self.kind
-        return "accelerate" if self.kind.startswith("accelerate") else "regional"
-
-    @property
-    def address(self) -> str:
-        """Address and port that the bytes came from."""
-        return self.connection.address
-
-    @property
-    def tls_version(self) -> str | None:
-        return self.connection.tls_version
-
-    @property
-    def cipher(self) -> str | None:
-        return self.connection.cipher
 
 
 def verify(

@@ -13,7 +13,7 @@ from s3accel import checksums
 from s3accel.errors import ChecksumMismatch, DownloadError, ObjectChanged, S3AccelError
 from s3accel.transfer.attempts import History, describe
 from s3accel.transfer.calls import Call, Operation
-from s3accel.transfer.fetched import DownloadResult, DownloadSettings, Verification, verify
+from s3accel.transfer.fetched import DownloadSettings, Verification, verify
 from s3accel.transfer.objectinfo import ObjectInfo, object_info
 from s3accel.transfer.partfile import Identity, PartFile, left_over
 from s3accel.transfer.pieces import OWN_ALGORITHM, Expected, Got, Piece, Pieces, expected_of
@@ -25,6 +25,7 @@ from s3accel.transfer.ranged import (
     in_any_order,
     in_order,
 )
+from s3accel.transfer.results import DownloadResult
 from s3accel.transfer.s3 import S3
 from s3accel.transfer.s3xml import ObjectSummary
 
@@ -33,7 +34,12 @@ __all__ = ["Download", "Wanted"]
 
 @dataclass
 class Wanted:
-    """What is to be fetched, over one route."""
+    """What is to be fetched, over one route.
+
+    Attributes:
+        histories: of every call of the download, on all routes, in order.
+        tracker: of the try under way; None before the object was found.
+    """
 
     bucket: str
     key: str
@@ -46,12 +52,17 @@ class Wanted:
     reason: str = ""
     started: float = field(default_factory=time.monotonic)
     begun: bool = False
-    resumed: int = 0
+    histories: list[History] = field(default_factory=list)
     tracker: ProgressTracker | None = None
 
     @property
     def where(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
+
+    def take_moved(self) -> int:
+        """Bytes that went over the wire since this was asked last."""
+        tracker, self.tracker = self.tracker, None
+        return 0 if tracker is None else tracker.sent
 
 
 class Download:
@@ -61,7 +72,6 @@ class Download:
         self._s3 = s3
         self._wanted = wanted
         self._settings = wanted.settings
-        self._head = History()
         info, parts, step = self._look()
         self._info = info
         self._whole = not parts and info.size <= wanted.settings.part_size
@@ -74,15 +84,21 @@ class Download:
         )
         self._tracker.parts = self._pieces.count
         self._fetcher = Fetcher(
-            s3, info, self._algorithm(), self._tracker, wanted.headers, wanted.query, wanted.route
+            s3,
+            info,
+            self._algorithm(),
+            self._tracker,
+            wanted.headers,
+            wanted.query,
+            wanted.route,
+            histories=wanted.histories,
         )
 
     def _started(self, resumed: int = 0) -> None:
         if not self._wanted.begun:
             self._wanted.begun = True
             self._tracker.started()
-        self._wanted.resumed = resumed
-        self._tracker.moved(resumed)
+        self._tracker.moved(resumed, before=True)
 
     def _algorithm(self) -> str:
         expected = self._expected
@@ -116,7 +132,11 @@ class Download:
         operation = Operation(
             "HeadObject", "HEAD", wanted.bucket, wanted.key, [*wanted.query, *query], headers
         )
-        response = self._s3.run(operation, Call(self._head, route=wanted.route)).response
+        history = History()
+        wanted.histories.append(history)
+        # Nothing has moved yet, so another route costs nothing.
+        call = Call(history, route=wanted.route, movable=True)
+        response = self._s3.run(operation, call).response
         if not parts:
             return object_info(wanted.bucket, wanted.key, response)
         numbers = [response.headers.get(name) for name in ("x-amz-mp-parts-count", "content-length")]
@@ -145,7 +165,8 @@ class Download:
             pieces = Pieces(info.size, file.identity.step, self._pieces.parts)
             self._tracker.parts = pieces.count
             self._started(resumed)
-            self._fill(file, [piece for piece in pieces if piece.number not in file.done])
+            todo = [piece for piece in pieces if piece.number not in file.done]
+            self._fill(file, todo)
             verified = self._verify(
                 pieces, file.done, lambda _: file.read(0, info.size), "the file was not made"
             )
@@ -155,7 +176,7 @@ class Download:
             if wrapped is None:
                 raise
             raise wrapped from error
-        return self._result(path, verified, pieces, resumed)
+        return self._result(path, verified, len(todo), resumed)
 
     def _fill(self, file: PartFile, todo: list[Piece]) -> None:
         lock = threading.Lock()
@@ -222,7 +243,7 @@ class Download:
             if wrapped is None:
                 raise
             raise wrapped from error
-        return self._result("", verified, pieces, 0)
+        return self._result("", verified, pieces.count, 0)
 
     # -- the end
 
@@ -274,9 +295,9 @@ class Download:
             written=written,
         )
 
-    def _result(self, path: str, verified: Verification, pieces: Pieces, resumed: int) -> DownloadResult:
+    def _result(self, path: str, verified: Verification, ranges: int, resumed: int) -> DownloadResult:
         self._tracker.finished()
-        wanted, info, histories = self._wanted, self._info, self._fetcher.histories
+        wanted, info = self._wanted, self._info
         endpoint = self._s3.endpoint(wanted.bucket, "GetObject", wanted.route)
         return DownloadResult(
             bucket=wanted.bucket,
@@ -290,14 +311,13 @@ class Download:
             checksum=verified.value,
             checksum_algorithm=verified.name,
             verification=verified.text,
-            ranges=len(histories),
+            ranges=ranges,
             resumed=resumed,
             host=endpoint.host,
             kind=endpoint.kind,
             connection=self._fetcher.connection,
-            attempts=sum(history.attempts for history in histories),
             seconds=time.monotonic() - wanted.started,
-            retries=tuple(reason for history in [self._head, *histories] for reason in history.reasons),
+            retries=tuple(reason for history in wanted.histories for reason in history.reasons),
             route_reason=wanted.reason,
         )
 

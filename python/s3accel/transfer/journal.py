@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from s3accel.errors import JournalError
@@ -45,7 +45,7 @@ PAGE = 500
 
 _JOB = (
     "id, bucket, key, path, size, mtime_ns, inode, options, seal, accepted, begun, runs, trouble, state, finished,"
-    " outcome"
+    " outcome, watch"
 )
 
 
@@ -129,11 +129,11 @@ class Journal:
 
     def _job(self, row: tuple[Any, ...]) -> Job:
         number, bucket, key, path, size, mtime_ns, inode, options, seal, *rest = row
-        accepted, begun, runs, trouble, state, finished, outcome = rest
+        accepted, begun, runs, trouble, state, finished, outcome, watch = rest
         try:
             job = Job(
                 bucket, key, bytes(path), size, mtime_ns, inode, json.loads(options), number, accepted, begun,
-                runs, trouble, state, finished, json.loads(outcome) if outcome else {},
+                runs, trouble, state, finished, json.loads(outcome) if outcome else {}, watch,
             )  # fmt: skip
             sealed = job.seal() == seal
         except (TypeError, ValueError):
@@ -147,31 +147,61 @@ class Journal:
 
     # -- progress and end
 
-    def begin(self, numbers: Sequence[int]) -> None:
-        """Note, in one commit, that something is about to be sent for these jobs."""
+    def begin(self, numbers: Sequence[int], watch: Mapping[int, float] | None = None) -> None:
+        """Note, in one commit, that something is about to be sent for these jobs.
+
+        ``watch``: until when some of them are to be watched, see `Job`.
+        """
         now = time.time()
-        rows = [(now, number) for number in numbers]
-        sql = "UPDATE jobs SET begun = coalesce(begun, ?), runs = runs + 1 WHERE id = ? AND state = 'pending'"
+        rows = [(now, (watch or {}).get(number), number) for number in numbers]
+        sql = (
+            "UPDATE jobs SET begun = coalesce(begun, ?), watch = coalesce(?, watch), runs = runs + 1"
+            " WHERE id = ? AND state = 'pending'"
+        )
         self._file.write(lambda db: db.executemany(sql, rows))
+
+    def watched(self) -> Iterator[Job]:
+        """Jobs, ended or not, of which something may still reach S3."""
+        return self._walk("watch IS NOT NULL")
+
+    def unwatch(self, number: int) -> None:
+        self._file.write(lambda db: db.execute("UPDATE jobs SET watch = NULL WHERE id = ?", (number,)))
 
     def leave(self, number: int, trouble: str) -> None:
         """Note why the job could not be finished this time; it stays pending."""
-        self._update(number, "trouble = ?", (redact_text(trouble),))
+        self._file.write(self._updating(number, "trouble = ?", (redact_text(trouble),)))
 
-    def finish(self, number: int, outcome: JournalOutcome, completed: str = "") -> None:
-        """Record the outcome; ``completed`` is the upload that made the object, of which nothing is left then.
+    def finish(
+        self, number: int, outcome: JournalOutcome, completed: str = "", watch: float | None = None
+    ) -> None:
+        """Record the outcome.
+
+        Args:
+            completed: the upload that made the object, of which nothing is left then.
+            watch: until when the job is to be watched, see `Job`; None leaves that as it is.
 
         Raises JournalError if the job has an outcome already.
         """
+        self._file.write(self._finishing(number, outcome, completed, watch))
+
+    def finish_all(self, ended: Iterable[tuple[int, JournalOutcome]]) -> None:
+        """Record several outcomes, in one commit. Raises JournalError if one could not be; the others are, then."""
+        self._file.write_all([self._finishing(number, outcome) for number, outcome in ended])
+
+    def _finishing(
+        self, number: int, outcome: JournalOutcome, completed: str = "", watch: float | None = None
+    ) -> Callable[[sqlite3.Connection], None]:
         values = {name: value for name, value in vars(outcome).items() if value not in ("", None, False)}
         values.pop("state")
         if outcome.error:
             values["error"] = redact_text(outcome.error)
         text = json.dumps(values, sort_keys=True)
-        changes = "state = ?, finished = ?, outcome = ?, trouble = ''"
-        self._update(number, changes, (outcome.state, time.time(), text), completed)
+        changes = "state = ?, finished = ?, outcome = ?, trouble = '', watch = coalesce(?, watch)"
+        return self._updating(number, changes, (outcome.state, time.time(), text, watch), completed)
 
-    def _update(self, number: int, changes: str, values: tuple[Any, ...], completed: str = "") -> None:
+    def _updating(
+        self, number: int, changes: str, values: tuple[Any, ...], completed: str = ""
+    ) -> Callable[[sqlite3.Connection], None]:
         def work(db: sqlite3.Connection) -> None:
             sql = f"UPDATE jobs SET {changes} WHERE id = ? AND state = 'pending'"  # noqa: S608
             if db.execute(sql, (*values, number)).rowcount != 1:
@@ -181,7 +211,7 @@ class Journal:
             if completed:
                 db.execute("DELETE FROM uploads WHERE job = ? AND upload_id = ?", (number, completed))
 
-        self._file.write(work)
+        return work
 
     # -- multipart uploads
 
@@ -216,6 +246,10 @@ class Journal:
             found.append(JournalUpload(job, upload_id, part_size, checksum or None, route, parts))
         return found
 
+    def upload_ids(self) -> set[str]:
+        """Of the same uploads, their ids alone."""
+        return {str(row[0]) for row in self._file.read("SELECT upload_id FROM uploads")}
+
     # -- the file
 
     def note(self, name: str, value: str) -> None:
@@ -228,11 +262,11 @@ class Journal:
         return str(rows[0][0]) if rows else ""
 
     def forget(self, *, before: float) -> int:
-        """Delete jobs that ended before that epoch time and left nothing behind; how many these were."""
+        """Delete jobs that ended before that epoch time and can have left nothing behind; how many these were."""
         return self._file.write(
             lambda db: (
                 db.execute(
-                    "DELETE FROM jobs WHERE state <> 'pending' AND finished < ?"
+                    "DELETE FROM jobs WHERE state <> 'pending' AND finished < ? AND watch IS NULL"
                     " AND NOT EXISTS (SELECT 1 FROM uploads WHERE job = jobs.id)",
                     (before,),
                 ).rowcount

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,9 @@ from s3accel.transfer.progress import ProgressCallback
 from s3accel.transfer.recovery import Recovery
 
 __all__ = ["JobReport", "JournaledUploader", "Stopped"]
+
+#: Seconds between two looks for uploads of interrupted jobs, where a program calls `run` again and again.
+LOOK_EVERY = 60.0
 
 
 class JournaledUploader:
@@ -43,6 +47,7 @@ class JournaledUploader:
         settings = client.settings
         self.journal = Journal(path)
         self._running = threading.Lock()
+        self._looked = float("-inf")
         try:
             self._check_service(client.s3.site.endpoint_url or "aws")
         except BaseException:
@@ -106,9 +111,22 @@ class JournaledUploader:
     # -- work
 
     def recover(self) -> list[Job]:
-        """Abort multipart uploads that belong to no unfinished job, and list the jobs that ``run`` will go on with."""
+        """Abort multipart uploads that belong to no unfinished job, and list the jobs that ``run`` will go on with.
+
+        Called while a run is under way, it leaves alone what that run may just have begun.
+        """
         self._recovery.orphans()
+        if self._running.acquire(blocking=False):
+            try:
+                self._look_for_late(now=True)
+            finally:
+                self._running.release()
         return self.pending()
+
+    def _look_for_late(self, *, now: bool) -> None:
+        if now or time.monotonic() - self._looked >= LOOK_EVERY:
+            self._looked = time.monotonic()
+            self._recovery.late()
 
     def run(
         self,
@@ -131,10 +149,13 @@ class JournaledUploader:
             raise ConfigError("the journal's jobs are being worked on already; one run at a time")
         try:
             self._recovery.orphans()
+            self._look_for_late(now=False)
             width = concurrency or self._client.settings.max_concurrency
             stop = stop or threading.Event()
-            yield from Run(self._client, self.journal, self._recovery, width, progress, stop).reports()
+            run = Run(self._client, self.journal, self._recovery, width, progress, stop)
+            yield from run.reports()
             self._recovery.orphans()
+            self._look_for_late(now=run.unsure)
         finally:
             self._running.release()
 

@@ -229,17 +229,24 @@ class JournalFile:
 
         Raises JournalError: nothing of this ``work`` was kept.
         """
-        item = _Write(work, last_room)
+        return self.write_all([work], last_room=last_room)[0]
+
+    def write_all(
+        self, works: Sequence[Callable[[sqlite3.Connection], T]], *, last_room: bool = True
+    ) -> list[T]:
+        """The same for several that may each fail alone, in one commit if none does. Raises the first error."""
+        items = [_Write(work, last_room) for work in works]
         with self._queue_lock:
-            self._queue.append(item)
+            self._queue += items
         with self._commit_lock:
-            if not item.done:
+            if not all(item.done for item in items):
                 with self._queue_lock:
                     batch, self._queue = self._queue, []
                 self._commit(batch)
-        if item.error is not None:
-            raise item.error
-        return item.value  # type: ignore[return-value]
+        for item in items:
+            if item.error is not None:
+                raise item.error
+        return [item.value for item in items]  # type: ignore[misc]
 
     def _commit(self, batch: list[_Write[Any]]) -> None:
         try:

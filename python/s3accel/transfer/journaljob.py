@@ -48,11 +48,29 @@ class NewJob:
     def check_unchanged(self) -> None:
         """Raises SourceError if the file is gone or is not the one that was accepted."""
         try:
-            found = os.stat(self.path)
+            self._compare(os.stat(self.path))
         except OSError as error:
-            raise SourceError(
-                f"{self.source} cannot be read any more since the job was accepted: {error.strerror or error}"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def read(self) -> bytes:
+        """All of the file, as it was accepted. Raises SourceError as ``check_unchanged``."""
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                self._compare(os.fstat(file.fileno()))
+                data = file.readall()
+                self._compare(os.fstat(file.fileno()))
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if len(data) != self.size:
+            raise SourceError(f"{self.source} ended at byte {len(data)} of {self.size}")
+        return data
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(
+            f"{self.source} cannot be read any more since the job was accepted: {error.strerror or error}"
+        )
+
+    def _compare(self, found: os.stat_result) -> None:
         names = ("size", "modification time", "inode")
         now = (found.st_size, found.st_mtime_ns, found.st_ino)
         then = (self.size, self.mtime_ns, self.inode)
@@ -80,6 +98,7 @@ class Job(NewJob):
         accepted, begun: epoch seconds; begun None: nothing was sent for it yet.
         runs: how often its upload was begun.
         trouble: why the last run left it unfinished.
+        watch: until then (epoch seconds) a CreateMultipartUpload whose answer nobody has may still reach S3.
     """
 
     id: int = 0
@@ -90,6 +109,7 @@ class Job(NewJob):
     state: str = PENDING
     finished: float | None = None
     outcome: Mapping[str, Any] = field(default_factory=dict)
+    watch: float | None = None
 
 
 @dataclass(frozen=True)

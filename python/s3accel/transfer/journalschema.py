@@ -7,10 +7,11 @@ __all__ = ["APPLICATION_ID", "SCHEMA", "VERSION"]
 #: "s3aJ": marks the file as ours (SQLite's application_id, shown by file(1)).
 APPLICATION_ID = 0x7333614A
 #: Raised with every change of the schema.
-VERSION = 1
+VERSION = 2
 
 # A job's row is written once; afterwards only its progress and its outcome change, and the outcome only once: the
-# triggers hold whatever the program does. Parts lie under (job, upload) since a job may need a second upload.
+# triggers hold whatever the program does. `watch` may outlive the outcome, since what a dead process had sent may arrive
+# later still. Parts lie under (job, upload) since a job may need a second upload.
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE jobs (
@@ -29,10 +30,12 @@ CREATE TABLE jobs (
   trouble TEXT NOT NULL DEFAULT '',
   state TEXT NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'stored', 'failed')),
   finished REAL,
-  outcome TEXT NOT NULL DEFAULT ''
+  outcome TEXT NOT NULL DEFAULT '',
+  watch REAL
 );
 CREATE INDEX pending_jobs ON jobs (id) WHERE state = 'pending';
 CREATE INDEX pending_keys ON jobs (bucket, key, id) WHERE state = 'pending';
+CREATE INDEX watched_jobs ON jobs (id) WHERE watch IS NOT NULL;
 CREATE TABLE uploads (
   job INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
   upload_id TEXT NOT NULL,

@@ -280,7 +280,7 @@ class Lane:
 
     def _begin(self, job: LaneJob) -> None:
         try:
-            origin, url, lines, body = job.prepare()
+            origin, url, lines, body = job.prepare(self._inbox)
         except Exception as exc:  # noqa: BLE001 (that is the job's outcome)
             job.failed(exc)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from s3accel.transfer.exchange import handshake_of
@@ -18,8 +19,12 @@ Origin = tuple[str, str]
 class LaneJob(Protocol):
     """One put. All methods are called in the lane's thread."""
 
-    def prepare(self) -> tuple[Origin, str, list[str], bytes]:
-        """Origin, URL, header lines and body, signed now."""
+    def prepare(self, waiting: Sequence[LaneJob]) -> tuple[Origin, str, list[str], bytes]:
+        """Origin, URL, header lines and body, signed now.
+
+        ``waiting``: the jobs that come next; what is cheaper done for many at once may be done for them, too. Other
+        threads add to its end meanwhile, so it is to be indexed, not iterated.
+        """
 
     def answered(self, status: int, head: bytes, body: bytes, connection: ConnectionInfo) -> None:
         """An answer came, of whatever status. ``head``: status line and headers as they came."""

@@ -99,8 +99,8 @@ class ConnectionInfo:
         host: the host name the URL named (what the certificate was checked against).
         address: peer address and port; with a proxy, the proxy's.
         http_version: for example ``"1.1"``.
-        tls_version: for example ``"TLSv1.3"``; None on plain HTTP, and in the rare case that the handshake of
-            a connection which was reopened behind our back could not be watched.
+        tls_version: for example ``"TLSv1.3"``; None on plain HTTP, where the handshake was not to be watched
+            (`Request.watched`), and in the rare case that a connection was reopened behind our back.
         cipher: cipher suite as OpenSSL or GnuTLS names it.
         key_exchange: key-exchange group (``"X25519"``), where the TLS library tells.
         resumed: True if a TLS session was resumed.
@@ -131,7 +131,10 @@ class Request:
             called for an empty body too). Other bodies are kept in ``Response.body``.
         stall_seconds: overrides the transport's stall limit (CompleteMultipartUpload may be silent for minutes).
         deadline: monotonic time (`time.monotonic`) at which the request ends, answered or not.
-        cancelled: asked now and then; once it is true and the body is not yet sent whole, the request ends.
+        cancelled: asked now and then while the body is sent and while a sink is fed; once it is true, the request ends.
+            (Not between: a body that was sent whole may have done its work.)
+        watched: False where nobody will ask what TLS version its connection has: should a new one be opened, the
+            handshake is not looked at, which spares a copy of every byte sent over it.
     """
 
     method: str
@@ -143,6 +146,7 @@ class Request:
     cancelled: Callable[[], bool] | None = None
     max_body: int = MAX_BODY
     deadline: float | None = None
+    watched: bool = True
 
     @property
     def host(self) -> str:

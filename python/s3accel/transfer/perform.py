@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from s3accel.errors import ConfigError, EndpointError, S3AccelError, UploadError
+from s3accel.errors import ConfigError, UploadError
 from s3accel.transfer.attempts import describe
 from s3accel.transfer.endpoint import validate_key
 from s3accel.transfer.headers import ObjectHeaders, object_headers
@@ -23,9 +22,10 @@ from s3accel.transfer.s3 import S3
 from s3accel.transfer.small import SMALL
 from s3accel.transfer.source import Source, open_source
 from s3accel.transfer.task import Task
+from s3accel.transfer.tries import Tries
 from s3accel.transfer.upload import Uploader
 
-__all__ = ["NO_HEADERS", "OPTIONS", "Held", "Job", "Performer", "tell_finished"]
+__all__ = ["NO_HEADERS", "OPTIONS", "Begun", "Held", "Job", "Performer", "tell_finished"]
 
 log = logging.getLogger("s3accel.transfer")
 
@@ -68,8 +68,21 @@ class Held:
         self.bytes -= self.sizes.pop(index, 0)
 
 
+class Begun(NamedTuple):
+    """An attempt that the lane has made: it counts as the first one.
+
+    ``sent``: bytes that went over ``route`` for it; ``started``: when the upload began, in monotonic time.
+    """
+
+    error: Exception
+    route: str
+    reason: str
+    sent: int
+    started: float
+
+
 class Performer:
-    """Does single uploads. ``deadline``: seconds for one; ``router``: chooses the route of each, or None."""
+    """Does single uploads. ``deadline``: seconds for one."""
 
     def __init__(
         self,
@@ -77,26 +90,23 @@ class Performer:
         uploader: Uploader,
         progress: ProgressCallback | None,
         observer: Observer | None,
-        router: Any,
         deadline: float | None,
     ) -> None:
         self._s3 = s3
         self._uploader = uploader
         self._progress = progress
         self._observer = observer
-        self._router = router
         self._deadline = deadline
 
     def perform(
         self,
         job: Job,
         *,
-        first: Exception | None = None,
+        begun: Begun | None = None,
         info: JobInfo | None = None,
-        route: str = "",
         source: Source | None = None,
     ) -> UploadResult:
-        """From source to stored. ``first``: an attempt that the lane has made; ``info``: it was accepted already.
+        """From source to stored. ``info``: it was accepted already.
 
         Raises what `Client.upload` raises.
         """
@@ -112,7 +122,7 @@ class Performer:
         opened = source
         try:
             if opened is None:
-                self._endpoint(job.bucket)
+                self._s3.admit(job.bucket, "PutObject")
                 headers = self._headers(options)
                 opened = open_source(job.source)
             else:
@@ -121,7 +131,7 @@ class Performer:
                 info = self._info(job, opened)
                 observer.accepted(info)
                 accepted = True
-            result = self._tries(job, opened, headers, observer, info, first, route)
+            result = self._tries(job, opened, headers, observer, info, begun)
         except BaseException as error:
             if opened is not None:
                 opened.close(consumed=False)
@@ -137,17 +147,6 @@ class Performer:
         if not options:
             return NO_HEADERS
         return object_headers(options.get("content_type"), options.get("metadata"), options.get("headers"))
-
-    def _endpoint(self, bucket: str) -> None:
-        """Refuse before any I/O. With a router only names that no route takes are refused."""
-        if self._router is None:
-            self._s3.endpoint(bucket, "PutObject")
-            return
-        try:
-            self._s3.endpoint(bucket, "PutObject", "accelerate")
-        except EndpointError as error:
-            self._s3.endpoint(bucket, "PutObject", "regional")
-            self._router.rule_out(bucket, error.reason)
 
     def _info(self, job: Job, source: Source | None, size: int | None = None) -> JobInfo:
         path = None
@@ -175,88 +174,66 @@ class Performer:
         headers: ObjectHeaders,
         observer: Observer | None,
         info: JobInfo | None,
-        first: Exception | None,
-        route: str,
+        begun: Begun | None,
     ) -> UploadResult:
         """The whole upload over one route, and once more over the other if that is worth it."""
         options = job.options
         tracker = ProgressTracker(options.get("progress") or self._progress, job.bucket, job.key, source.size)
         resume = options.get("resume")
-        reason = ""
-        if self._router is not None and not route:
-            route = resume.route if resume is not None else ""
-            if not route:
-                decision = self._router.choose(job.bucket, source.size)
-                route, reason = decision.route, decision.reason
+        route, reason = "", ""
+        if begun is not None:
+            route, reason = begun.route, begun.reason
+        elif resume is not None and self._s3.router is not None:
+            route = resume.route
+        # What comes as a stream may come more slowly than it could be sent, and what the lane began has waited.
+        measure = source.rewindable and begun is None
+        tries = Tries(self._s3.router, job.bucket, source.size, route=route, reason=reason, measure=measure)
         task = Task(
             source,
             job.bucket,
             job.key,
             headers,
             tracker,
-            route=route,
-            reason=reason,
-            first=first,
+            route=tries.route,
+            reason=tries.reason,
+            movable=self._s3.router is not None,
             observer=observer,
             info=info,
             resume=resume,
             deadline=None if self._deadline is None else time.monotonic() + self._deadline,
             keep_parts=bool(options.get("keep_parts")),
         )
+        if begun is not None:
+            task.first, tracker.sent = begun.error, begun.sent
+            task.started = tries.started = begun.started
         try:
-            try:
-                result = self._try(task)
-            except UploadError as error:
-                result = self._try_other(task, error)
+            result = self._over(task, tries)
         except Exception as error:
             self._tell_failure(tracker, error)
             raise
         tracker.finished()
         return result
 
-    def _try(self, task: Task) -> UploadResult:
-        started = time.monotonic()
+    def _over(self, task: Task, tries: Tries) -> UploadResult:
+        tracker, before = task.tracker, 0
         try:
-            result = self._uploader.upload(task)
-        except UploadError as error:
-            if self._router is not None:
-                cause, seconds = error.__cause__ or error, time.monotonic() - started
-                self._router.report(task.bucket, task.route, task.tracker.done, seconds, cause)
-            raise
-        if self._router is not None:
-            seconds, reused = time.monotonic() - started, result.connection.reused
-            self._router.report(task.bucket, task.route, result.size, seconds, None, reused=reused)
-        return result
-
-    def _try_other(self, task: Task, error: UploadError) -> UploadResult:
-        """The whole upload again, over the other route, if the router thinks that it would help; else the error."""
-        cause = error.__cause__
-        other = None
-        whole = task.source.rewindable and task.resume is None and not task.keep_parts
-        if self._router is not None and whole and isinstance(cause, S3AccelError):
-            other = self._router.fallback(task.bucket, task.route, cause)
-        if other is None:
-            raise error
-        self._take_back(task.tracker)
-        again = replace(
-            task,
-            route=other.route,
-            reason=other.reason,
-            announce=False,
-            first=None,
-            stop=threading.Event(),
-            upload_id=None,
-            histories=[],
-            mode="",
-        )
-        result = self._try(again)
-        reasons = (
-            *error.history,
-            f"over the {task.route} route: {describe(cause or error)}",
-            *result.retries,
-        )
-        attempts = sum(history.attempts for history in task.histories) + result.attempts
-        return replace(result, retries=reasons, attempts=attempts)
+            while True:
+                try:
+                    result = self._uploader.upload(task)
+                except UploadError as error:
+                    cause = error.__cause__ or error
+                    lost = tries.failed(cause, tracker.sent - before, again=task.again)
+                    if not lost:
+                        raise
+                else:
+                    tries.done(tracker.sent - before, route=result.route, reused=result.connection.reused)
+                    return replace(result, account=tuple(tries.used))
+                before = tracker.sent
+                self._take_back(tracker)
+                task = task.over(tries.route, tries.reason, lost)
+        finally:
+            if task.parts is not None:
+                task.parts.close()
 
     @staticmethod
     def _take_back(tracker: ProgressTracker) -> None:

@@ -28,7 +28,7 @@ class Handle:
     """A libcurl handle and what is known about it.
 
     Attributes:
-        connections: what was observed of the connection to each origin it has talked to.
+        connections: what was observed of the connection to each origin it has talked to, where it was observed.
         since: monotonic time of its last use.
         buffer, timeout, connect_to: the options set last, so that they are set only when they change.
     """
@@ -71,23 +71,34 @@ class HandlePool:
         _inherited.append((self._idle, self._share))
         self._start()
 
-    def take(self, origin: Origin) -> Handle:
-        """A handle, with a live connection to ``origin`` if one is idle. Waits while ``limit`` are in use."""
+    def take(self, origin: Origin, watched: bool = True) -> Handle:
+        """A handle, with a live connection to ``origin`` if one is idle. Waits while ``limit`` are in use.
+
+        ``watched``: only a connection will do of which it is known how it was made.
+        """
         self._free.acquire()
+        old = None
         try:
             with self._lock:
                 if self._closed:
                     raise ConfigError("the transport is closed")
                 for index in range(len(self._idle) - 1, -1, -1):
-                    if self._idle[index][0] == origin:
+                    found, handle = self._idle[index]
+                    if found == origin and (not watched or origin in handle.connections):
                         return self._idle.pop(index)[1]
                 if self._count >= self._limit and self._idle:
-                    return self._idle.pop(0)[1]
+                    found, handle = self._idle.pop(0)
+                    if found != origin:
+                        return handle
+                    old = handle
+                    self._count -= 1
                 self._count += 1
                 if self._share is None:
                     self._share = self._new_share()
                 share = self._share
             try:
+                if old is not None:
+                    old.curl.close()
                 handle = self._new_handle(share)
             except BaseException:
                 with self._lock:

@@ -93,6 +93,8 @@ class ProgressTracker:
         self.total = total
         self.parts: int | None = None
         self.done = 0
+        #: What went over the wire, failed attempts included; only grows.
+        self.sent = 0
 
     def meter(self, length: int) -> AttemptMeter:
         return AttemptMeter(self, length)
@@ -121,11 +123,13 @@ class ProgressTracker:
         with self._lock:
             self._tell("started")
 
-    def moved(self, count: int) -> None:
+    def moved(self, count: int, *, before: bool = False) -> None:
+        """``before``: by an earlier process or call."""
         if not count:
             return
         with self._lock:
             self.done += count
+            self.sent += 0 if before else count
             if self._callback is not None and self._monotonic() - self._last >= self._interval:
                 self._tell("progress")
 

@@ -105,6 +105,7 @@ class Fetcher:
     histories: list[History] = field(default_factory=list)
     connection: ConnectionInfo = field(default_factory=ConnectionInfo)
     answer: ObjectInfo | None = None
+    _begun: bool = False
     _failures: list[tuple[Exception, Piece, History]] = field(default_factory=list, repr=False)
 
     def fetch(self, piece: Piece, writer: Callable[[int, int], Writer]) -> Got:
@@ -158,10 +159,19 @@ class Fetcher:
             query.append(("partNumber", str(piece.number)))
         elif not whole:
             items.append(("Range", range_value(piece.offset, piece.offset + piece.length)))
+        # One connection is reported, so the others' handshakes need not be watched.
+        watched, self._begun = not self._begun, True
         operation = Operation(
-            "GetObject", "GET", self.info.bucket, self.info.key, query=query, headers=items, sink=sink
+            "GetObject", "GET", self.info.bucket, self.info.key, query, items, sink=sink, watched=watched
         )
-        call = Call(history, on_retry=retried, stopped=self.stop.is_set, sleep=self._sleep, route=self.route)
+        call = Call(
+            history,
+            on_retry=retried,
+            stopped=self.stop.is_set,
+            sleep=self._sleep,
+            route=self.route,
+            movable=whole,  # else other ranges are there already, or on their way
+        )
         stored: Stored = self.s3.run(operation, call)
         if attempt is None:
             raise TransportError("the answer had no body to read", phase="receive", retryable=False)
@@ -171,7 +181,8 @@ class Fetcher:
                 f"s3://{self.info.bucket}/{self.info.key}: part {piece.number} arrived with another {self.algorithm}"
                 f" than S3 says ({attempt.stated}); nothing of it was kept"
             )
-        self.connection = stored.response.connection
+        if watched:
+            self.connection = stored.response.connection
         self.tracker.part_done(piece.number)
         return got
 

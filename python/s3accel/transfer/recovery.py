@@ -14,7 +14,7 @@ from calendar import timegm
 from email.utils import parsedate_to_datetime
 
 from s3accel import checksums
-from s3accel.errors import AccessDenied, NoSuchKey, S3AccelError, S3Error, SourceError
+from s3accel.errors import AccessDenied, NoSuchKey, S3AccelError, S3Error, SourceError, TransportError
 from s3accel.transfer.attempts import describe
 from s3accel.transfer.calls import Call, Operation
 from s3accel.transfer.headers import ObjectHeaders, object_headers
@@ -35,8 +35,11 @@ log = logging.getLogger("s3accel.transfer")
 BLOCK = 1 << 20
 #: Seconds by which whole-second server times and the moment of noting may differ.
 SLACK = 2.0
-#: S3 refuses requests whose clock differs by more (RequestTimeTooSkewed), so ours and its time are this close.
+#: S3 refuses requests that were signed longer ago (RequestTimeTooSkewed): what a dead process sent arrives by then, or
+#: never. For the same reason its time and ours are this close, once what was learned of its clock is added.
 SKEW = 900.0
+#: Seconds for which the key of an interrupted multipart upload is watched.
+WATCH = SKEW + 60.0
 #: What HEAD shows of the headers an object was put with.
 _SHOWN = frozenset(
     {
@@ -72,7 +75,8 @@ class Recovery:
         self._s3 = s3
         self._journal = journal
         self._checksum = checksum
-        self._threshold = threshold
+        #: Objects of so many bytes and more may have been multipart uploads, with these or with earlier settings.
+        self.multipart_from = min(threshold, MIN_PART_SIZE)
 
     def prepare(self, job: Job) -> JournalOutcome | Resume | None:
         """How a job that was begun before goes on.
@@ -123,24 +127,49 @@ class Recovery:
                 log.warning(
                     "upload %s of %s could not be aborted: %s", upload.upload_id, job.where, describe(error)
                 )
+                if isinstance(error, TransportError):
+                    break  # each of the others would wait as long for the same network
         return gone
+
+    def late(self) -> None:
+        """Sweep after every job that is watched, and no longer watch those whose time is over.
+
+        A CreateMultipartUpload that was on its way when its process died may be carried out after the next process
+        has looked. Nothing else may be at work on these jobs meanwhile: an upload it has just begun, and not written
+        down yet, looks the same.
+        """
+        for job in self._journal.watched():
+            over = job.watch is not None and job.watch < time.time()
+            try:
+                self.sweep(job)
+            except S3AccelError as error:
+                log.warning(
+                    "unfinished uploads of %s could not be looked for: %s", job.where, describe(error)
+                )
+                if isinstance(error, TransportError):
+                    break
+                continue
+            if over:
+                self._journal.unwatch(job.id)
 
     def sweep(self, job: Job) -> None:
         """Abort what a CreateMultipartUpload left whose answer was never recorded.
 
         Such an upload has no parts (its id is recorded before the first), it is for exactly this key, and it is not
-        older than the job's beginning; nothing else is touched. Without the right to list uploads it is left to the
-        bucket's lifecycle rules.
+        older than the job's beginning nor younger than the time the job is watched; nothing else is touched. Without
+        the right to list uploads it is left to the bucket's lifecycle rules.
         """
         if job.begun is None or not self.may_leave_uploads(job):
             return
-        known = {upload.upload_id for upload in self._journal.uploads()}
+        until = job.watch if job.watch is not None else time.time() + WATCH
+        known = self._journal.upload_ids()
         headers = job_headers(job).part
         try:
             for found in list(self._s3.list_uploads(job.bucket, job.key)):
                 if found.key != job.key or found.upload_id in known:
                     continue
-                if _epoch(found.initiated) < job.begun - SKEW:
+                begun = _epoch(found.initiated) - self._s3.clock_offset
+                if not job.begun - SKEW <= begun <= until:
                     continue
                 if self._is_empty(job, found.upload_id, headers):
                     self._s3.abort_multipart(job.bucket, job.key, found.upload_id, headers)
@@ -164,7 +193,7 @@ class Recovery:
 
     def may_leave_uploads(self, job: Job) -> bool:
         """True if a multipart upload may have been begun for it that the journal does not know."""
-        return job.begun is not None and job.size >= min(self._threshold, MIN_PART_SIZE)
+        return job.begun is not None and job.size >= self.multipart_from
 
     # -- multipart
 

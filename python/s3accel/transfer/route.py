@@ -27,6 +27,7 @@ from s3accel.transfer.routepolicy import (
     RoutePolicy,
     RouteUse,
     fault_of,
+    other_route,
 )
 
 __all__ = ["ACCELERATE", "REGIONAL", "ROUTES", "Decision", "RoutePolicy", "RouteUse", "Router", "fault_of"]
@@ -54,8 +55,13 @@ class Router:
 
     # -- what happens
 
-    def choose(self, bucket: str, size: int | None = None, *, download: bool = False) -> Decision:
-        """The route for one object of ``size`` bytes (None: not known), for all of its requests."""
+    def choose(
+        self, bucket: str, size: int | None = None, *, download: bool = False, measure: bool = True
+    ) -> Decision:
+        """The route for one object of ``size`` bytes (None: not known), for all of its requests.
+
+        ``measure``: False for what cannot be measured; it is not spent on that then.
+        """
         small = size is not None and size < self.policy.small
         kind = "small" if small else "download" if download else "upload"
         now = self._clock()
@@ -64,7 +70,7 @@ class Router:
             kept = state.kept.get(kind)
             if kept is not None and now < kept[1]:
                 return kept[0]
-            decision = self._decide(state, kind, size or 0, now)
+            decision = self._decide(state, kind, size or 0, now, measure)
             if not decision.probe and (size or 0) <= self.policy.probe_limit and self._measured(state, kind):
                 state.kept[kind] = (decision, now + KEEP)
             return decision
@@ -79,6 +85,7 @@ class Router:
         *,
         reused: bool = True,
         download: bool = False,
+        measure: bool = True,
     ) -> None:
         """One try at one object ended: ``sent`` of its bytes went over ``route`` in ``seconds``.
 
@@ -86,6 +93,8 @@ class Router:
             error: how it ended, or None for a success. Only successes are measured.
             reused: over a connection that was open already. A small object on a new one mostly measures its
                 handshake, so the two sorts are never compared with each other.
+            measure: False where the time says nothing about the way: S3's own work (a listing), or a stream that
+                came no faster. It is accounted, and the route is alive.
         """
         now = self._clock()
         with self._lock:
@@ -95,26 +104,17 @@ class Router:
                 self._fault(state, route, error, now)
                 return
             self._alive(state, route, now - seconds)
+            if not measure:
+                return
             if sent >= self.policy.small:
                 state.estimates["download" if download else "upload"].add(route, sent, seconds, now)
             else:
                 state.estimates["small" if reused else "small, new connection"].add(route, 1, seconds, now)
 
-    def answered(self, bucket: str, route: str, seconds: float) -> None:
-        """A request without an object's body (one that starts or ends an upload) succeeded: the route is alive.
-
-        Its time is S3's own work, which says nothing about the way there: it is accounted, not compared.
-        """
-        now = self._clock()
-        with self._lock:
-            state = self._state(bucket)
-            state.use[route].add(0, seconds)
-            self._alive(state, route, now - seconds)
-
     def fallback(self, bucket: str, route: str, error: BaseException) -> Decision | None:
-        """The other route for a try that failed and was reported, or None: the other would fail too, or need not."""
-        other = ROUTES[1 - ROUTES.index(route)]
-        if not fault_of(error) or self.available(bucket, route) or not self.available(bucket, other):
+        """The other route for a try that failed for good and was reported, or None: it would fail there too."""
+        other = other_route(route)
+        if not fault_of(error) or not self.available(bucket, other):
             return None
         return Decision(other, f"the {route} route failed: {redact_text(str(error))}")
 
@@ -207,7 +207,7 @@ class Router:
             state = self._buckets[bucket] = BucketState(estimates, {route: RouteUse() for route in ROUTES})
         return state
 
-    def _decide(self, state: BucketState, kind: str, size: int, now: float) -> Decision:
+    def _decide(self, state: BucketState, kind: str, size: int, now: float, measure: bool) -> Decision:
         if state.ruled_out:
             return Decision(REGIONAL, f"the bucket cannot be accelerated: {state.ruled_out}")
         for route in ROUTES:
@@ -221,11 +221,11 @@ class Router:
                 )
         blocked = [route for route in ROUTES if route in state.blocks]
         if len(blocked) == 1:
-            other = ROUTES[1 - ROUTES.index(blocked[0])]
+            other = other_route(blocked[0])
             return Decision(other, f"the {blocked[0]} route is avoided: {state.blocks[blocked[0]].why}")
         if blocked:
             return Decision(REGIONAL, f"both routes fail, this one with: {state.blocks[REGIONAL].why}")
-        probe = self._probe(state, kind, size, now)
+        probe = self._probe(state, kind, size, now) if measure else None
         return probe if probe is not None else self._faster(state, kind)
 
     def _measured(self, state: BucketState, kind: str) -> str:
@@ -254,7 +254,7 @@ class Router:
             current = state.current.get(kind)
             if current is None:
                 return None  # never compared yet
-            idle = ROUTES[1 - ROUTES.index(current)]
+            idle = other_route(current)
             # A small object may meet a new connection, which says little, so there it takes a few.
             allowed = policy.samples if kind == "small" else 1
             age = min(state.estimates[name].age(idle, now) for name in self._kinds(kind))

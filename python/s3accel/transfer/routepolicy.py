@@ -27,11 +27,16 @@ __all__ = [
     "RoutePolicy",
     "RouteUse",
     "fault_of",
+    "other_route",
 ]
 
 ACCELERATE = "accelerate"
 REGIONAL = "regional"
 ROUTES = (ACCELERATE, REGIONAL)
+
+
+def other_route(route: str) -> str:
+    return REGIONAL if route == ACCELERATE else ACCELERATE
 
 
 @dataclass(frozen=True)

@@ -162,8 +162,9 @@ class S3(Caller):
         call: Call | None = None,
     ) -> tuple[CompletedPart, Response]:
         query = [("partNumber", str(number)), ("uploadId", upload_id)]
+        # The result reports the connection of CompleteMultipartUpload, so no part's handshake has to be watched.
         operation = Operation(
-            "UploadPart", "PUT", bucket, key, query=query, headers=tuple(headers), payload=payload
+            "UploadPart", "PUT", bucket, key, query, tuple(headers), payload=payload, watched=False
         )
         stored = self._check_stored(operation, self.run(operation, call), f"part {number} of")
         if not stored.etag:

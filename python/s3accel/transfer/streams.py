@@ -66,16 +66,18 @@ class StreamParts:
         self._free.clear()
         self._reserved = 0
 
+    @property
+    def untouched(self) -> bool:
+        """True while all that was read of the stream is held."""
+        return self._first is not None
+
     def first(self) -> Source | None:
-        """The whole stream, if it fits into one part; None if it is longer (then its first part is kept)."""
-        buffer = self._buffer(self._base)
-        source = self._next(self._base, buffer)
-        if source is None:
-            return self._stream.empty()
-        if (source.size or 0) < self._base:
-            return source
-        self._first = (source, buffer)
-        return None
+        """The whole stream, if it fits into one part; None if it is longer. May be asked again until ``parts`` is."""
+        if self._first is None:
+            buffer = self._buffer(self._base)
+            self._first = (self._next(self._base, buffer) or self._stream.empty(), buffer)
+        source = self._first[0]
+        return source if (source.size or 0) < self._base else None
 
     def _buffer(self, size: int) -> bytearray:
         if size > self._spool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from s3accel.errors import ChecksumMismatch, ConfigError, TransportError, UploadError
@@ -15,6 +15,7 @@ from s3accel.transfer.hooks import JobInfo, Observer, Resume
 from s3accel.transfer.plan import Plan
 from s3accel.transfer.progress import ProgressTracker
 from s3accel.transfer.source import Source
+from s3accel.transfer.streams import StreamParts
 
 __all__ = ["PartFailed", "Running", "Stage", "Task", "check_resume", "upload_error"]
 
@@ -25,6 +26,11 @@ class Task:
 
     Attributes:
         route: "accelerate" or "regional" where that was chosen; "" for what the client is set to.
+        movable: there is another route, which is tried if this one is lost.
+        parts: of a stream; closed by whoever made the task.
+        kept: it failed, and its parts are kept to go on with.
+        lost: what became of the try over the other route, if there was one.
+        histories: of every call of the upload, on all routes, in order.
         first: the error of an attempt that was made elsewhere already; it counts as the first.
         announce: the tracker has not been told yet that this begins.
         info: set if there is an observer.
@@ -38,6 +44,8 @@ class Task:
     started: float = field(default_factory=time.monotonic)
     route: str = ""
     reason: str = ""
+    movable: bool = False
+    parts: StreamParts | None = None
     announce: bool = True
     first: Exception | None = None
     observer: Observer | None = None
@@ -45,8 +53,10 @@ class Task:
     resume: Resume | None = None
     deadline: float | None = None
     keep_parts: bool = False
+    kept: bool = False
     stop: threading.Event = field(default_factory=threading.Event)
     upload_id: str | None = None
+    lost: str = ""
     histories: list[History] = field(default_factory=list)
     mode: str = ""
     resumed: int = 0
@@ -54,6 +64,28 @@ class Task:
     @property
     def where(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def again(self) -> bool:
+        """True if all of it can be sent once more, over the other route."""
+        whole = self.source.rewindable or (self.parts is not None and self.parts.untouched)
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        return self.movable and whole and self.resume is None and not self.kept and not late
+
+    def over(self, route: str, reason: str, lost: str) -> Task:
+        """The same upload over another route, after ``lost``."""
+        return replace(
+            self,
+            route=route,
+            reason=reason,
+            announce=False,
+            first=None,
+            stop=threading.Event(),
+            upload_id=None,
+            lost=lost,
+            histories=[*self.histories, History(1, [lost])],
+            mode="",
+        )
 
     def history(self) -> History:
         history = History()
@@ -113,8 +145,9 @@ def upload_error(
     """The error for the caller: what failed, how often, why, and what is left of it."""
     tries = max(1, stage.history.attempts)
     text = f"{stage.what} failed after {tries} {'try' if tries == 1 else 'tries'}: {describe(cause)}"
-    if stage.history.reasons:
-        text += f"; before that: {stage.history.summary()}"
+    before = stage.history if not task.lost else History(1, [task.lost, *stage.history.reasons])
+    if before.reasons:
+        text += f"; before that: {before.summary()}"
     if kept:
         text += f"; its parts are kept under upload id {task.upload_id}, to go on later"
     elif aborted:
@@ -135,5 +168,5 @@ def upload_error(
         attempts=tries,
         upload_id=task.upload_id,
         aborted=aborted,
-        history=tuple(stage.history.reasons),
+        history=tuple(before.reasons),
     )

@@ -188,7 +188,7 @@ class CurlTransport:
         """
         parts = urlsplit(request.url)
         origin = (parts.scheme, parts.netloc)
-        handle = self._pool.take(origin)
+        handle = self._pool.take(origin, request.watched)
         healthy = False
         started = time.monotonic()
         try:
@@ -264,13 +264,17 @@ class CurlTransport:
         if timeout != handle.timeout:
             setopt(lib.TIMEOUT_MS, timeout)
             handle.timeout = timeout
-        # The handshake is told in libcurl's debug text, which costs a copy of every byte sent, so it is only asked
-        # for when a new connection is likely.
-        watch = origin not in handle.connections or time.monotonic() - handle.since >= WATCH_AFTER
+        # The handshake is told in libcurl's debug text, which costs a copy of every byte sent and the GIL for every
+        # TLS record, so it is only asked for when a new connection is likely and somebody wants to know.
+        watch = request.watched and (
+            origin not in handle.connections or time.monotonic() - handle.since >= WATCH_AFTER
+        )
         setopt(lib.VERBOSE, int(watch))
         handle.exchange.use_socket_of(origin)
         # The progress callback resumes a paused read, looks at cancellation and lets Ctrl-C through.
-        long = body is not None and body.length > LARGE_BODY
+        long = (body is not None and body.length > LARGE_BODY) or (
+            request.sink is not None and request.cancelled is not None
+        )
         setopt(lib.NOPROGRESS, int(not (long or threading.current_thread() is threading.main_thread())))
 
     def _response(self, handle: Handle, request: Request, origin: tuple[str, str]) -> Response:
@@ -281,11 +285,13 @@ class CurlTransport:
     def _connection(self, handle: Handle, request: Request, origin: tuple[str, str]) -> ConnectionInfo:
         curl, lib, exchange = handle.curl, self._pycurl, handle.exchange
         known = handle.connections.get(origin)
-        if known is not None and curl.getinfo(lib.NUM_CONNECTS) == 0:
+        reused = curl.getinfo(lib.NUM_CONNECTS) == 0
+        if known is not None and reused:
             return known
         address = curl.getinfo(lib.PRIMARY_IP)
         address = f"[{address}]" if ":" in address else address
         tls = exchange.tls or (None, None, None)
+        secure = origin[0] == "https"
         info = ConnectionInfo(
             host=request.host,
             address=f"{address}:{curl.getinfo(lib.PRIMARY_PORT)}",
@@ -294,9 +300,13 @@ class CurlTransport:
             cipher=tls[1],
             key_exchange=tls[2] or None,
             resumed=exchange.resumed,
-            certificate=certificate_from(curl.getinfo(lib.INFO_CERTINFO)) if origin[0] == "https" else None,
+            reused=reused,
+            certificate=certificate_from(curl.getinfo(lib.INFO_CERTINFO)) if tls[0] else None,
         )
-        handle.connections[origin] = replace(info, reused=True)
+        if exchange.tls is not None or not secure:
+            handle.connections[origin] = replace(info, reused=True)
+        else:
+            handle.connections.pop(origin, None)  # nobody has seen this one being made
         return info
 
     # -- errors

@@ -26,6 +26,8 @@ from s3accel.transfer.body import Payload, choose_mode
 from s3accel.transfer.limits import SEND_COST, Adaptive, MemoryBudget
 from s3accel.transfer.plan import DEFAULT_MULTIPART_THRESHOLD, MAX_PARTS, Plan, make_plan
 from s3accel.transfer.results import UploadResult
+from s3accel.transfer.route import fault_of
+from s3accel.transfer.routepolicy import other_route
 from s3accel.transfer.s3 import S3, Call, Stored
 from s3accel.transfer.s3xml import CompletedPart
 from s3accel.transfer.source import Source, StreamSource
@@ -106,17 +108,15 @@ class Uploader:
                 raise ConfigError(f"{task.source.name} has no size and is no stream")
             if task.resume is not None:
                 raise ConfigError(f"{task.where}: a stream cannot be resumed, its first parts are gone")
-            parts = StreamParts(
-                task.source, self._settings.part_size, self._settings.max_concurrency, self._budget
-            )
-            try:
-                first = parts.first()
-                if first is not None:
-                    return self._put(task, first, first.size or 0, charged=True)
-                self._refuse_content_md5(task)
-                return self._multipart(task, parts, None)
-            finally:
-                parts.close()
+            if task.parts is None:
+                task.parts = StreamParts(
+                    task.source, self._settings.part_size, self._settings.max_concurrency, self._budget
+                )
+            first = task.parts.first()
+            if first is not None:
+                return self._put(task, first, first.size or 0, charged=True)
+            self._refuse_content_md5(task)
+            return self._multipart(task, task.parts, None)
         if not plan.multipart:
             return self._put(task, task.source, plan.size)
         return self._multipart(task, None, plan)
@@ -138,6 +138,7 @@ class Uploader:
                 meter, part=None, attempt=number, reason=why
             ),
             route=task.route,
+            movable=task.again,
             deadline=task.deadline,
             first=task.first,
         )
@@ -157,19 +158,7 @@ class Uploader:
     # -- parts
 
     def _multipart(self, task: Task, stream: StreamParts | None, plan: Plan | None) -> UploadResult:
-        call = Call(history=History(), route=task.route, deadline=task.deadline)
-        try:
-            if task.resume is not None:
-                task.upload_id = task.resume.upload_id
-            else:
-                task.upload_id = self._s3.create_multipart(
-                    task.bucket, task.key, self._settings.checksum, task.headers.create, call
-                )
-        except (ConfigError, CredentialsError):
-            raise
-        except Exception as error:
-            stage = Stage(f"starting the multipart upload of {task.where}", call.history)
-            raise upload_error(task, stage, error, None) from error
+        upload_id = task.upload_id = self._create(task) if task.resume is None else task.resume.upload_id
         task.tracker.parts = None if plan is None else plan.count
         running: dict[Future[CompletedPart], Running] = {}
         stage = Stage(f"upload of {task.where}", History(1))
@@ -179,12 +168,12 @@ class Uploader:
             parts = self._send_parts(task, stream, plan, running)
             task.source.check_unchanged()
             task.tracker.parts = len(parts)
-            call = Call(history=History(), route=task.route, deadline=task.deadline)
+            call = Call(history=task.history(), route=task.route, deadline=task.deadline)
             stage = Stage(f"completing {task.where} ({len(parts)} parts)", call.history)
             stored = self._s3.complete_multipart(
                 task.bucket,
                 task.key,
-                task.upload_id,
+                upload_id,
                 parts,
                 self._settings.checksum,
                 task.headers.complete,
@@ -202,15 +191,26 @@ class Uploader:
                 stage = Stage(f"part {error.number}{total} of {task.where}", error.history, error.number)
                 cause = error.cause
             self._settle(task, running)
-            kept = self._keep(task, cause)
+            kept = task.kept = self._keep(task, cause)
             aborted, why = (None, "") if kept else self._abort(task)
             if not isinstance(cause, Exception):
                 raise cause from cause.__cause__
             raise upload_error(task, stage, cause, aborted, why, kept) from cause
 
+    def _create(self, task: Task) -> str:
+        call = Call(history=task.history(), route=task.route, movable=task.again, deadline=task.deadline)
+        try:
+            return self._s3.create_multipart(
+                task.bucket, task.key, self._settings.checksum, task.headers.create, call
+            )
+        except (ConfigError, CredentialsError):
+            raise
+        except Exception as error:
+            stage = Stage(f"starting the multipart upload of {task.where}", call.history)
+            raise upload_error(task, stage, error, None) from error
+
     def _tell_created(self, task: Task, part_size: int) -> None:
-        upload_id = task.upload_id or ""
-        checksum, route = self._settings.checksum, task.route
+        upload_id, checksum, route = task.upload_id or "", self._settings.checksum, task.route
         task.tell(lambda who, info: who.multipart_created(info, upload_id, part_size, checksum, route))
 
     def _keep(self, task: Task, error: BaseException) -> bool:
@@ -241,7 +241,7 @@ class Uploader:
             number, source, offset, length, release = item
             if number in known:
                 done.append(known[number])
-                task.tracker.moved(length)
+                task.tracker.moved(length, before=True)
                 task.resumed += 1
                 continue
             if number > MAX_PARTS:
@@ -323,21 +323,30 @@ class Uploader:
         running.clear()
 
     def _abort(self, task: Task) -> tuple[bool, str]:
-        """Abort, and look whether parts are left (a part that ended during an abort may be: then once more)."""
-        upload_id = task.upload_id or ""
-        where = (task.bucket, task.key, upload_id, task.headers.part)
+        """Abort, over the other route if that of the upload is lost. False and why, if parts may be left."""
         try:
-            for _ in range(3):
-                self._s3.abort_multipart(*where, Call(route=task.route))
-                try:
-                    left = self._s3.list_parts(*where, Call(route=task.route))
-                except (S3Error, TransportError):
-                    # NoSuchUpload is what should come; no right to list is no reason to doubt.
-                    return True, ""
-                if not left:
-                    return True, ""
+            return self._abort_over(task, task.route)
         except Exception as error:  # noqa: BLE001 (reported with the error that led here)
-            return False, describe(error)
+            why = describe(error)
+            if self._s3.router is None or not fault_of(error):
+                return False, why
+        try:
+            return self._abort_over(task, other_route(task.route))
+        except Exception as error:  # noqa: BLE001
+            return False, f"{why}; over the other route: {describe(error)}"
+
+    def _abort_over(self, task: Task, route: str) -> tuple[bool, str]:
+        """Abort, and look whether parts are left (a part that ended during an abort may be: then once more)."""
+        where = (task.bucket, task.key, task.upload_id or "", task.headers.part)
+        for _ in range(3):
+            self._s3.abort_multipart(*where, Call(route=route, movable=route == task.route))
+            try:
+                left = self._s3.list_parts(*where, Call(route=route))
+            except (S3Error, TransportError):
+                # NoSuchUpload is what should come; no right to list is no reason to doubt.
+                return True, ""
+            if not left:
+                return True, ""
         return False, f"{len(left)} parts are still listed"
 
     # -- results
@@ -357,7 +366,6 @@ class Uploader:
             host=stored.endpoint.host,
             kind=stored.endpoint.kind,
             connection=stored.response.connection,
-            attempts=sum(history.attempts for history in task.histories),
             seconds=time.monotonic() - task.started,
             retries=tuple(reason for history in task.histories for reason in history.reasons),
             route_reason=task.reason,
