@@ -300,7 +300,9 @@ def test_faults_in_the_lane_are_retried_and_counted(client, s3accel_server, s3ac
     finally:
         s3accel_server.set_fault(None)
     assert [outcome.error for outcome in outcomes] == [None] * 40
-    assert sum(outcome.result.attempts for outcome in outcomes) == 43
+    # The cut may not be seen: a request whose reused connection was closed before a byte of the answer came
+    # is sent again by libcurl itself, which does not say so.
+    assert sum(outcome.result.attempts for outcome in outcomes) in (42, 43)
     assert len({outcome.index for outcome in outcomes}) == 40
 
 
