@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import importlib.util
 import os
 import sys
 import threading
@@ -19,6 +20,7 @@ import botocore.exceptions
 import botocore.httpchecksum
 import botocore.signers
 from botocore.awsrequest import AWSRequest
+from botocore.compat import HAS_CRT
 from botocore.credentials import ReadOnlyCredentials
 
 from s3accel.adapters import botocore as adapter
@@ -75,7 +77,9 @@ def test_uninstall_puts_everything_back() -> None:
     client()
     assert botocore.auth.AUTH_TYPE_MAPS is maps  # other modules hold this very dict
     assert maps["s3v4"].__module__.startswith("s3accel.")
-    assert "v4a" not in set(maps) - set(before[0])
+    # SigV4a is new only where awscrt has not brought it, and can be kept only with the package for ECDSA.
+    added = not HAS_CRT and importlib.util.find_spec("cryptography") is not None
+    assert set(maps) - set(before[0]) == ({"v4a", "s3v4a", "s3v4a-query"} if added else set())
     assert issubclass(maps["s3v4"], botocore.auth.S3SigV4Auth)
     assert maps["s3v4"].REQUIRES_REGION
     assert issubclass(maps["v4-s3express"], botocore.auth.S3ExpressAuth)
@@ -115,8 +119,6 @@ def test_what_others_put_in_stays(monkeypatch: pytest.MonkeyPatch) -> None:
         botocore.auth.AUTH_TYPE_MAPS["v4"] = Theirs  # after us
     assert botocore.auth.AUTH_TYPE_MAPS["v4"] is Theirs
     monkeypatch.undo()
-    from botocore.compat import HAS_CRT
-
     botocore.auth.AUTH_TYPE_MAPS["v4"] = (
         sys.modules["botocore.crt.auth"].CrtSigV4Auth if HAS_CRT else botocore.auth.SigV4Auth
     )
@@ -378,6 +380,7 @@ def test_no_secret_is_kept() -> None:
 
 
 def test_threads() -> None:
+    before = threading.active_count()
     with adapter.install():
         ours = botocore.auth.AUTH_TYPE_MAPS["s3v4"]
     expected = dict.fromkeys(("us-east-1", "eu-west-1", "ap-south-1"))
@@ -396,51 +399,11 @@ def test_threads() -> None:
                     if made.headers.items() != right:
                         wrong.append(made)
 
+        signed(ours)
+        assert threading.active_count() == before  # the signer has none of its own
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
     assert not wrong
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_fork() -> None:
-    with adapter.install():
-        expected = signed(botocore.auth.AUTH_TYPE_MAPS["s3v4"])
-        assert adapter.stats()["keys"] > 0
-        read, write = os.pipe()
-        child = os.fork()
-        if child == 0:
-            ok = b"n"
-            try:
-                empty = adapter.stats()["keys"] == 0
-                if empty and signed(botocore.auth.AUTH_TYPE_MAPS["s3v4"]) == expected:
-                    ok = b"y"
-            finally:
-                os.write(write, ok)
-                os._exit(0)
-        os.close(write)
-        assert os.read(read, 1) == b"y"
-        os.close(read)
-        os.waitpid(child, 0)
-
-
-def test_gevent() -> None:
-    pytest.importorskip("gevent")
-    import subprocess
-
-    code = (
-        "import gevent.monkey; gevent.monkey.patch_all()\n"
-        f"import gevent, sys; sys.path[:0] = {sys.path!r}\n"
-        "from s3accel.adapters import botocore as adapter\n"
-        "from support.botocore_wire import client, Wire\n"
-        "adapter.install(); c = client(); Wire(c)\n"
-        "jobs = [gevent.spawn(c.put_object, Bucket='b-b-b', Key=str(i), Body=b'x' * 9999) for i in range(20)]\n"
-        "gevent.joinall(jobs, raise_error=True)\n"
-        "assert adapter.stats()['signed'] == 20\n"
-        "print('done')\n"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert run.stdout.strip() == "done", run.stderr

@@ -8,11 +8,24 @@ import pytest
 
 pytest.importorskip("botocore")
 
+import botocore.auth
+from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3accel.adapters import botocore as adapter
-from support.botocore_wire import TOKEN, Parameters, Wire, client, frozen, outcome, pure_python
+from support.botocore_wire import (
+    ACCESS_KEY,
+    SECRET,
+    TOKEN,
+    Parameters,
+    Wire,
+    client,
+    frozen,
+    outcome,
+    pure_python,
+    request,
+)
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -79,6 +92,49 @@ def test_s3_express_operations() -> None:
         assert found == expected, name
         kinds |= {header for request in expected[0] for header, _ in request[2]}
     assert "x-amz-s3session-token" in {kind.lower() for kind in kinds}
+
+
+def test_s3_express_presigned() -> None:
+    target = client()
+    Wire(target)
+    given = {"Bucket": "amzn-s3-demo--use1-az4--x-s3", "Key": "a b/ü"}
+
+    def call() -> Any:
+        with frozen():
+            return target.generate_presigned_url("get_object", given, 60)
+
+    with frozen():
+        target.head_bucket(Bucket=given["Bucket"])  # makes the session, which is cached
+    with pure_python():
+        expected = call()
+        before = adapter.stats()
+        with adapter.install():
+            assert [call(), call()] == [expected, expected]
+    assert "X-Amz-S3session-Token=" in expected
+    after = adapter.stats()
+    assert after["presigned"] >= before["presigned"] + 2
+    assert after["by_botocore"] == before["by_botocore"]
+
+
+@pytest.mark.parametrize("name", ["s3v4-presign-post", "v4-s3express-presign-post"])
+def test_policies(name: str) -> None:
+    with adapter.install():
+        ours = botocore.auth.AUTH_TYPE_MAPS[name]
+    results = []
+    for cls in (ours, botocore.auth.AUTH_TYPE_MAPS[name]):
+        made = request()
+        made.context = {
+            "s3-presign-post-fields": {"key": "a"},
+            "s3-presign-post-policy": {"conditions": [{"key": "a"}]},
+        }
+        express = {"identity_cache": None} if "express" in name else {}
+        with frozen():
+            credentials = ReadOnlyCredentials(ACCESS_KEY, SECRET, TOKEN)
+            cls(credentials, "s3express" if express else "s3", "us-east-1", **express).add_auth(made)
+        results.append(made.context)
+    assert ours is not botocore.auth.AUTH_TYPE_MAPS[name]
+    assert results[0] == results[1]
+    assert len(results[0]["s3-presign-post-fields"]["x-amz-signature"]) == 64
 
 
 SERVICES = ["dynamodb", "sts", "sqs", "lambda", "iot", "iot-data", "apigateway", "route53"]
@@ -214,7 +270,10 @@ def test_presigned_with_other_services() -> None:
             assert target.generate_db_auth_token("db.example.com", 3306, "user") == expected
 
 
-def test_version_4_where_botocore_falls_back_to_2(caplog: pytest.LogCaptureFixture) -> None:
+def test_version_4_where_botocore_falls_back_to_2(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3accel.adapters._botocore_v2._warned", False)
     plain, told = client(), client(signature_version="s3v4")
     parameters = {"Bucket": "amzn-s3-demo-bucket", "Key": "k"}
     with pure_python(), frozen():
@@ -224,6 +283,8 @@ def test_version_4_where_botocore_falls_back_to_2(caplog: pytest.LogCaptureFixtu
         with adapter.install():
             assert plain.generate_presigned_url("get_object", parameters) == expected
             assert plain.generate_presigned_post("amzn-s3-demo-bucket", "k") == form
+            warned = [record for record in caplog.records if "Version 2" in record.getMessage()]
+            assert [record.levelname for record in warned] == ["WARNING"]  # once, not for each
             # Who configures Version 2 gets it.
             meant = client(signature_version="s3").generate_presigned_url("get_object", parameters)
             assert "AWSAccessKeyId=" in meant

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import hashlib
 import io
 import random
@@ -119,9 +118,6 @@ def failure(call: Callable[[], Any]) -> tuple[Any, ...]:
     except (BotoCoreError, OSError) as error:
         return type(error).__name__, getattr(error, "code", None)
     raise AssertionError("no exception")
-
-
-# --- the workflows ------------------------------------------------------------------------------------------------
 
 
 def objects(place: Place) -> Any:
@@ -370,14 +366,9 @@ def test_temporary_credentials_end_in_the_middle(
 
     def fetch() -> dict[str, str]:
         made = sts.get_session_token(DurationSeconds=3)["Credentials"]
-        given.append(
-            {
-                "access_key": made["AccessKeyId"],
-                "secret_key": made["SecretAccessKey"],
-                "token": made["SessionToken"],
-                "expiry_time": made["Expiration"].isoformat(),
-            }
-        )
+        names = {"access_key": "AccessKeyId", "secret_key": "SecretAccessKey", "token": "SessionToken"}
+        keys = {name: made[theirs] for name, theirs in names.items()}
+        given.append({**keys, "expiry_time": made["Expiration"].isoformat()})
         return given[-1]
 
     arguments = WAYS[way]
@@ -386,34 +377,22 @@ def test_temporary_credentials_end_in_the_middle(
         session._credentials = RefreshableCredentials.create_from_metadata(
             fetch(), fetch, "sts", advisory_timeout=1, mandatory_timeout=1
         )
-        s3 = session.create_client(
-            "s3",
-            endpoint_url=place.url,
-            region_name=REGION,
-            verify=str(place.ca_file),
-            config=Config(**CONFIG),
-        )
+        options = {name: value for name, value in place.options().items() if name[:4] != "aws_"}
+        s3 = session.create_client("s3", **options, config=Config(**CONFIG))
         OPEN.append(s3)
         used: list[str] = []
         s3.meta.events.register_last(
             "before-send", lambda request, **kw: used.append(str(request.headers["X-Amz-Security-Token"]))
         )
-        end = datetime.datetime.now() + datetime.timedelta(seconds=30)
         count = 0
-        while len(given) < 3:
-            assert datetime.datetime.now() < end, "the credentials were not renewed"
+        while len(given) < 3 and count < 2000:
             s3.put_object(Body=DATA[:200_000], **place.at(str(count)))
             count += 1
-        listed = s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{place.prefix}/")["KeyCount"]
-        assert listed == count
+        assert s3.list_objects_v2(Bucket=BUCKET, Prefix=f"{place.prefix}/")["KeyCount"] == min(count, 1000)
         assert len(dict.fromkeys(used)) == 3
 
-        first = given[0]
-        stale = place.client(
-            aws_access_key_id=first["access_key"],
-            aws_secret_access_key=first["secret_key"],
-            aws_session_token=first["token"],
-        )
+        names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+        stale = place.client(**dict(zip(names, given[0].values(), strict=False)))
         # Which one depends on whether the session was cleared away already.
         refused = failure(lambda: stale.list_objects_v2(Bucket=BUCKET))[2][0]
         assert refused in ("ExpiredToken", "InvalidAccessKeyId")

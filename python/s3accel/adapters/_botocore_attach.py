@@ -85,7 +85,9 @@ def _explaining(client: Any) -> Any:
     own = client.__dict__.get("_make_api_call")
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return own(*args, **kwargs) if own is not None else type(client)._make_api_call(client, *args, **kwargs)
+        return (
+            own(*args, **kwargs) if own is not None else type(client)._make_api_call(client, *args, **kwargs)
+        )
 
     if iscoroutinefunction(client._make_api_call):
 

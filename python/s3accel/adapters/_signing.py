@@ -14,7 +14,7 @@ from ._attempt import Attempt, Headers
 from ._bodies import FileBody, OnceBody, SignedBody, UnknownBody
 from ._wire import S3_SERVICES, Wire, wire_of
 
-__all__ = ["MODES", "RequestSigning", "given_digest"]
+__all__ = ["MODES", "RequestSigning", "SignsRequests", "given_digest"]
 
 MODES = ("auto", "signed-chunks", "signed", "unsigned-trailer", "unsigned")
 How = Literal["hash", "read", "chunks", "trailer", "unsigned"]
@@ -196,6 +196,51 @@ class RequestSigning:
                 f"UNSIGNED-PAYLOAD over plain HTTP to {wire.netloc} is refused: nothing would protect the body"
             )
         return Attempt(self, method, wire, headers, body, payload, region)
+
+
+class SignsRequests:
+    """What the signing objects of requests and aiohttp have in common: their arguments."""
+
+    def __init__(
+        self,
+        credentials: Signer | Credentials | Provider | None = None,
+        region: str | None = None,
+        service: str | None = None,
+        *,
+        payload: str = "auto",
+        checksum: str | None = None,
+        chunk_size: int = DEFAULT_CHUNK_SIZE,
+        redirect_regions: Collection[str] = (),
+        clock: Callable[[], float] | None = None,
+        sign_all_headers: bool = False,
+    ) -> None:
+        """The settings.
+
+        Args:
+            credentials, region, service: a `Signer`, `Credentials`, a provider or None (environment, then
+                botocore's chain), with the endpoint's region and service (``"s3"`` if not given).
+            payload: ``"auto"`` (files and streams to S3 as signed chunks, all else hashed), ``"signed-chunks"``,
+                ``"signed"``, ``"unsigned-trailer"`` or ``"unsigned"``.
+            checksum: of `s3accel.checksums.ALGORITHMS`, sent as a trailer of bodies in chunks.
+            chunk_size: payload bytes in a signed chunk.
+            redirect_regions: regions that S3 may redirect to for the same bucket and key.
+            clock: epoch seconds.
+            sign_all_headers: as of `Signer`.
+
+        Raises:
+            ConfigError: a bad argument or combination.
+        """
+        self._signing = RequestSigning(
+            credentials,
+            region,
+            service,
+            payload=payload,
+            checksum=checksum,
+            chunk_size=chunk_size,
+            redirect_regions=redirect_regions,
+            clock=clock,
+            sign_all_headers=sign_all_headers,
+        )
 
 
 def _is_upload(method: str, wire: Wire, headers: Headers) -> bool:

@@ -13,20 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import re
 import weakref
-from collections.abc import Callable, Collection
 from typing import Any, cast
 
 from .._core import Sha256
-from ..credentials import Credentials, Provider
 from ..errors import ConfigError
-from ..signer import Signer
-from ..streaming import DEFAULT_CHUNK_SIZE
 from . import _wire
 from ._attempt import Attempt, Headers, as_headers, restore
 from ._bodies import Framer, OnceBody
-from ._signing import RequestSigning, given_digest
+from ._signing import SignsRequests, given_digest
 from ._wire import Wire, redirect_region, wire_of
 
 try:
@@ -57,18 +54,9 @@ def object_url(endpoint: str, key: str | bytes) -> URL:
     return URL(_wire.object_url(endpoint, key), encoded=True)
 
 
-class SigV4Middleware:
+class SigV4Middleware(SignsRequests):
     """Signs requests: in ``middlewares=`` of a `aiohttp.ClientSession` or of one call, the last of the list.
-
-    Args:
-        credentials, region, service: a `Signer`, `Credentials`, a provider or None (environment, then
-            botocore's chain), with the endpoint's region and service (``"s3"`` if not given).
-        payload: ``"auto"`` (streams to S3 as signed chunks, all else hashed), ``"signed-chunks"``, ``"signed"``,
-            ``"unsigned-trailer"`` or ``"unsigned"``.
-        checksum: of `s3accel.checksums.ALGORITHMS`, sent as a trailer of bodies in chunks.
-        redirect_regions: regions that S3 may redirect to for the same bucket and key.
-        clock: epoch seconds.
-        sign_all_headers: as of `Signer`.
+    Its arguments stand at ``__init__``.
 
     It signs whatever the session sends: use a session of its own for S3. aiohttp runs it again for each
     redirect and each attempt, so all are signed anew; files are read again from where they stood.
@@ -79,31 +67,10 @@ class SigV4Middleware:
         SourceError: the body ended early.
     """
 
-    def __init__(
-        self,
-        credentials: Signer | Credentials | Provider | None = None,
-        region: str | None = None,
-        service: str | None = None,
-        *,
-        payload: str = "auto",
-        checksum: str | None = None,
-        chunk_size: int = DEFAULT_CHUNK_SIZE,
-        redirect_regions: Collection[str] = (),
-        clock: Callable[[], float] | None = None,
-        sign_all_headers: bool = False,
-    ) -> None:
-        self._signing = RequestSigning(
-            credentials,
-            region,
-            service,
-            payload=payload,
-            checksum=checksum,
-            chunk_size=chunk_size,
-            redirect_regions=redirect_regions,
-            clock=clock,
-            sign_all_headers=sign_all_headers,
-        )
-        self._before: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+    @functools.cached_property
+    def _before(self) -> weakref.WeakKeyDictionary[Any, dict[str, Any]]:
+        """What stood in the headers of the requests that were signed here, to be put back."""
+        return weakref.WeakKeyDictionary()
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType

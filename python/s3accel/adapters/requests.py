@@ -13,16 +13,12 @@ from __future__ import annotations
 import contextvars
 import functools
 import time
-from collections.abc import Callable, Collection
 from typing import Any
 
-from ..credentials import Credentials, Provider
 from ..errors import ConfigError
-from ..signer import Signer
-from ..streaming import DEFAULT_CHUNK_SIZE
 from ._attempt import Attempt, as_headers, restore
 from ._bodies import OnceBody, SignedBody, body_of
-from ._signing import RequestSigning
+from ._signing import RequestSigning, SignsRequests
 from ._wire import Wire, object_url, redirect_region, wire_of
 
 try:
@@ -38,18 +34,8 @@ __all__ = ["SigV4Adapter", "SigV4Auth", "object_url"]
 FRESH = 30.0
 
 
-class SigV4Auth(AuthBase):
-    """Signs requests: ``auth=`` of a call or of a `requests.Session`.
-
-    Args:
-        credentials, region, service: a `Signer`, `Credentials`, a provider or None (environment, then
-            botocore's chain), with the endpoint's region and service (``"s3"`` if not given).
-        payload: ``"auto"`` (files to S3 as signed chunks, all else hashed), ``"signed-chunks"``, ``"signed"``,
-            ``"unsigned-trailer"`` or ``"unsigned"``.
-        checksum: of `s3accel.checksums.ALGORITHMS`, sent as a trailer of bodies in chunks.
-        redirect_regions: regions that S3 may redirect to for the same bucket and key.
-        clock: epoch seconds.
-        sign_all_headers: as of `Signer`.
+class SigV4Auth(SignsRequests, AuthBase):
+    """Signs requests: ``auth=`` of a call or of a `requests.Session`. Its arguments stand at ``__init__``.
 
     The request signs itself again when requests follows a redirect with it, and when it is sent again later
     than FRESH seconds. Retries inside requests' own HTTPAdapter repeat the same bytes, which S3 takes for 15
@@ -60,31 +46,6 @@ class SigV4Auth(AuthBase):
         EndpointError: plain HTTP to AWS, or a redirect that is not followed.
         SourceError: the body ended early, or cannot be read again.
     """
-
-    def __init__(
-        self,
-        credentials: Signer | Credentials | Provider | None = None,
-        region: str | None = None,
-        service: str | None = None,
-        *,
-        payload: str = "auto",
-        checksum: str | None = None,
-        chunk_size: int = DEFAULT_CHUNK_SIZE,
-        redirect_regions: Collection[str] = (),
-        clock: Callable[[], float] | None = None,
-        sign_all_headers: bool = False,
-    ) -> None:
-        self._signing = RequestSigning(
-            credentials,
-            region,
-            service,
-            payload=payload,
-            checksum=checksum,
-            chunk_size=chunk_size,
-            redirect_regions=redirect_regions,
-            clock=clock,
-            sign_all_headers=sign_all_headers,
-        )
 
     def __call__(self, r: PreparedRequest) -> PreparedRequest:
         if not isinstance(r, _Signed):
