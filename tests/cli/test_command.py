@@ -27,7 +27,6 @@ from s3accel.cli.exits import (
     remedy_of,
     text_of,
 )
-from s3accel.cli.kernels import lanes_of
 from s3accel.cli.values import SIZE, S3Url, rate_text, seconds_text, size_text
 
 from .conftest import Ran
@@ -125,22 +124,7 @@ def test_kernels(run: Callable[..., Ran]) -> None:
         assert line.endswith("yes") or not kernel["active"]
         assert ("not measured" in line) == (kernel["available"] and not kernel["rate"])
         lanes = line[at_once:].split()[0]
-        assert lanes == "-" if kernel["what"] == "crc" else int(lanes) > 1 - (kernel["what"] == "sha256")
-
-
-def test_how_many_messages_a_kernel_takes() -> None:
-    lanes = {
-        "shani": "1",
-        "portable": "1",
-        "armv8-x2": "2",
-        "shani-x3": "3",
-        "hybrid": "4",
-        "avx512-x16": "16",
-    }
-    for name, count in lanes.items():
-        what = "sha256" if count == "1" else "sha256-many"
-        assert lanes_of({"name": name, "what": what}) == count
-    assert lanes_of({"name": "portable", "what": "crc"}) == ""
+        assert lanes == ("-" if kernel["what"] == "crc" else str(kernel["lanes"]))
 
 
 def test_unknown_kernel_is_one_line() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -405,3 +405,21 @@ def test_a_key_that_was_not_encoded(url: str) -> None:
     assert gap_signer().presign_many("GET", BASE_URL, ["a#b"]) == [
         gap_signer().presign("GET", BASE_URL + "a%23b")
     ]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s, h: s.sign("PUT", BASE_URL + "k", h),
+        lambda s, h: s.presign("PUT", BASE_URL + "k", 60, h),
+        lambda s, h: s.presign_many("PUT", BASE_URL, ["k"], 60, h),
+        lambda s, h: s.stream("PUT", BASE_URL + "k", h, 3),
+    ],
+    ids=["sign", "presign", "presign_many", "stream"],
+)
+@pytest.mark.parametrize("value", [5, None, 1.5])
+def test_a_header_that_is_no_text_is_named(make: Callable[..., Any], value: object) -> None:
+    with pytest.raises(
+        TypeError, match=f"header X-Count: the value must be str or bytes, not {type(value).__name__}"
+    ):
+        make(gap_signer(), {"X-Count": value})

@@ -99,7 +99,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "transfer.fetching",
         "transfer.recovery",
     ),
-    ("transfer.client", "transfer.journaled", "transfer.journalrun"),
+    ("transfer.client", "transfer.journaled", "transfer.journalrun", "transfer.recorder"),
 )
 # A star stands for the helpers that a module of this floor is divided into.
 RANK = {name: rank for rank, names in enumerate(FLOORS) for name in names}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Mapping
 
 import click
 
@@ -18,14 +16,6 @@ WHAT = {
     "sha256-many": "SHA-256",
     "crc": "CRCs",
 }
-
-
-def lanes_of(kernel: Mapping[str, object]) -> str:
-    """How many messages a kernel takes together, which its name tells; "" for CRCs."""
-    if kernel["what"] == "crc":
-        return ""
-    many = re.search(r"-x(\d+)$", str(kernel["name"]))
-    return many[1] if many else {"hybrid": "4"}.get(str(kernel["name"]), "1")
 
 
 def active_kernels() -> dict[str, list[str]]:
@@ -58,7 +48,7 @@ def kernels(as_json: bool) -> None:
             (
                 str(kernel["name"]),
                 WHAT.get(what, what),
-                lanes_of(kernel) or "-",
+                "-" if what == "crc" else str(kernel["lanes"]),
                 str(kernel["needs"]) or "-",
                 "yes" if kernel["available"] else "no",
                 f"{kernel['rate']:.1f}" if kernel["rate"] else "not measured" if kernel["available"] else "-",

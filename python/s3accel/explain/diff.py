@@ -75,8 +75,11 @@ def compare(ours: Canonical, theirs: Canonical, auth: Auth, veil: Veil) -> list[
 
 def _path(ours: str, theirs: str, veil: Veil) -> Finding:
     difference = (veil.difference("path", ours, theirs),)
+    if as_received(ours) == theirs and "+" not in ours:
+        return Finding("path-encoding", "The path was not signed in S3's own encoding.", difference)
     for cause, words, text in path_variants(ours):
-        if theirs in (text, as_received(text)):
+        # A variant that changes nothing explains nothing, though S3's own encoding may make "theirs" of it.
+        if text != ours and theirs in (text, as_received(text)):
             return Finding(cause, f"The path reached S3 {words}, which is not how it was signed.", difference)
     for cause, words, text in path_variants(theirs):
         if text == ours:
@@ -198,13 +201,11 @@ def _headers(ours: Canonical, theirs: Canonical, veil: Veil) -> list[Finding]:
         a_names, b_names = set(ours.signed.split(";")), set(theirs.signed.split(";"))
         # A name that is listed but whose header is on neither side is a header that never was there.
         gone = sorted((a_names ^ b_names) - set(mine)) or sorted(a_names ^ b_names)
-        findings.append(
-            Finding(
-                "header-dropped",
-                f"SignedHeaders lists {veil.value(', '.join(gone))}, which did not reach S3.",
-                (veil.difference("signed headers", ours.signed, theirs.signed),),
-            )
-        )
+        cause, words = "header-dropped", f"lists {veil.value(', '.join(gone))}, which did not reach S3"
+        if not gone:
+            cause, words = "canonical-form", "is not what S3 signs: every name once, in alphabetical order"
+        difference = veil.difference("signed headers", ours.signed, theirs.signed)
+        findings.append(Finding(cause, f"SignedHeaders {words}.", (difference,)))
     return findings
 
 

@@ -61,7 +61,8 @@ def _lower_escapes(text: str) -> str:
 
 def path_variants(path: str) -> Iterator[Variant]:
     """Another text for the path of a canonical request."""
-    yield "path-double-encoding", "encoded a second time (% became %25)", encoded(path, True)
+    if "%" in path:
+        yield "path-double-encoding", "encoded a second time (% became %25)", encoded(path, True)
     if "%25" in path:
         yield "path-double-encoding", "encoded once less (%25 became %)", path.replace("%25", "%")
     merged = re.sub("/{2,}", "/", path)
@@ -112,7 +113,8 @@ def path_variants(path: str) -> Iterator[Variant]:
 
 def value_variants(value: str) -> Iterator[Variant]:
     """Another text for a name or value of a canonical query."""
-    yield "query-double-encoding", "encoded a second time (% became %25)", encoded(value)
+    if "%" in value:
+        yield "query-double-encoding", "encoded a second time (% became %25)", encoded(value)
     if "%25" in value:
         yield "query-double-encoding", "encoded once less (%25 became %)", value.replace("%25", "%")
     yield "query-plus-or-space", "with + where a space (%20) was", value.replace("%20", "+")
@@ -139,7 +141,8 @@ def _queries(base: Canonical, request: SignedRequest | None) -> Iterator[Variant
     yield "query-dropped", "without any query parameter", ""
     if request is not None:
         raw = [s for s in request.target[1].split("&") if s and not s.startswith("X-Amz-Signature=")]
-        yield "query-order", "with the query as it stands in the URL, not sorted", "&".join(raw)
+        cause, words = ("query-encoding", "encoded") if raw == sorted(raw) else ("query-order", "sorted")
+        yield cause, f"with the query as it stands in the URL, not {words} by S3's rule", "&".join(raw)
     last = dict(pairs)
     first = dict(reversed(pairs))
     if len(last) != len(pairs):
