@@ -44,4 +44,17 @@ foreach(_name IN LISTS _kernel_names)
 endforeach()
 set_tests_properties(core ${_kernel_tests} PROPERTIES SKIP_RETURN_CODE 77)
 
+# Reads of memory nobody wrote, in the kernels that valgrind knows (neither SHA-NI nor AVX-512; assembly is
+# checked too, which sanitizers cannot do). The tests count allocations with an operator new of their own: its
+# pairs with free() are not mismatches.
+find_program(S3ACCEL_VALGRIND valgrind)
+if(S3ACCEL_VALGRIND AND NOT S3ACCEL_SANITIZE)
+  add_test(NAME core-valgrind COMMAND ${S3ACCEL_VALGRIND} -q --error-exitcode=9 --leak-check=full
+                                      --show-mismatched-frees=no
+                                      --suppressions=${CMAKE_CURRENT_LIST_DIR}/valgrind.supp
+                                      $<TARGET_FILE:s3accel_core_tests>)
+else()
+  message(STATUS "core-valgrind is left out: no valgrind, or a build with sanitizers")
+endif()
+
 include(${CMAKE_CURRENT_LIST_DIR}/fuzz/fuzz.cmake)
