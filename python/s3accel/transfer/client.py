@@ -293,6 +293,11 @@ class Client(Uploads, Downloads):
         throttle.rate = rate
 
     @property
+    def closed(self) -> bool:
+        """True once it was closed: nothing is begun any more."""
+        return self._closed
+
+    @property
     def s3(self) -> S3:
         """The S3 operations below this client, for tools that need one of them."""
         return self._s3

@@ -207,12 +207,13 @@ class Engine(Performer):
         more = True
         try:
             while True:
-                # As many again wait as are in flight, so that nobody is idle while outcomes are looked at.
+                # As many again wait as are in flight, and no fewer than two groups of outcomes hold, so that the lane has
+                # work while outcomes are looked at.
                 small = self._fixed or self._small.limit
                 while (
                     more
                     and pending[False] < 2 * threads
-                    and pending[True] < 2 * small
+                    and pending[True] < small + max(small, 2 * GROUP)
                     and held.bytes < self._memory_limit // 2
                 ):
                     try:

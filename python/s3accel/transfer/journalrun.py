@@ -6,7 +6,6 @@ Jobs for one key go one after the other, so that the newest decides what the obj
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import threading
 import time
@@ -18,27 +17,31 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from s3accel.errors import (
-    AccelerationUnavailable,
-    ConfigError,
     CredentialsError,
     JournalError,
     S3AccelError,
     S3Error,
-    SourceError,
     UploadError,
 )
 from s3accel.transfer.attempts import describe
 from s3accel.transfer.client import Client
-from s3accel.transfer.hooks import JobInfo, Resume
+from s3accel.transfer.hooks import Resume
 from s3accel.transfer.journal import FAILED, PENDING, STORED, Job, Journal, JournalOutcome
 from s3accel.transfer.progress import ProgressCallback, ProgressEvent
+from s3accel.transfer.recorder import (
+    CREDENTIALS,
+    Recorder,
+    cause_of,
+    is_gone,
+    lost_its_route,
+    stays_pending,
+    text_of,
+)
 from s3accel.transfer.recovery import WATCH, Recovery
 from s3accel.transfer.results import UploadResult
-from s3accel.transfer.retry import classify
-from s3accel.transfer.s3xml import CompletedPart
 from s3accel.transfer.small import SMALL
 
-__all__ = ["JobReport", "Recorder", "Run", "Stopped", "stays_pending"]
+__all__ = ["JobReport", "Run", "Stopped"]
 
 log = logging.getLogger("s3accel.transfer")
 
@@ -46,23 +49,6 @@ log = logging.getLogger("s3accel.transfer")
 AHEAD = 128
 #: Small objects under way.
 SMALL_WINDOW = 128
-#: Refusals that say nothing about the job: with other credentials, or a right clock, it may go through.
-_NOT_OF_THE_JOB = frozenset(
-    {
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "NoSuchUpload",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-    }
-)
-_CREDENTIALS = frozenset({"ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"})
-#: This machine was short of something, or its disk or file server was in trouble: not the file's fault.
-_NOT_OF_THE_FILE = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, getattr(errno, "ESTALE", -1)}
-)
 
 
 class Stopped(S3AccelError):
@@ -259,7 +245,7 @@ class Run:
                     return self._upload(job, plan)
                 except (UploadError, S3Error) as error:
                     # Completed by a request of the process that died, or aborted by somebody, or by us: look again.
-                    if looked or not (_is_gone(error) or _lost_its_route(error)):
+                    if looked or not (is_gone(error) or lost_its_route(error)):
                         raise
                     looked = again = True
                     job = self._journal.job(job.id)
@@ -273,17 +259,16 @@ class Run:
         return self._recovery.prepare(job)
 
     def _ended(self, job: Job, error: BaseException) -> JobReport:
-        cause = _cause(error)
+        cause = cause_of(error)
         if isinstance(error, UploadError) and error.aborted and error.upload_id:
             self._journal.drop_upload(job.id, error.upload_id)
-        if stays_pending(error):
-            if isinstance(cause, CredentialsError) or (
-                isinstance(cause, S3Error) and cause.code in _CREDENTIALS
-            ):
+        if stays_pending(error) or self._client.closed:
+            refused = isinstance(cause, S3Error) and cause.code in CREDENTIALS
+            if refused or isinstance(cause, CredentialsError) or self._client.closed:
                 self._hopeless = True  # the next job would be refused alike
-            self._journal.leave(job.id, _text(error))
+            self._journal.leave(job.id, text_of(error))
             return JobReport(job, error=error)
-        outcome = JournalOutcome(FAILED, error_type=type(cause).__name__, error=_text(error))
+        outcome = JournalOutcome(FAILED, error_type=type(cause).__name__, error=text_of(error))
         repeated = isinstance(error, UploadError) and bool(error.history)
         self._journal.finish(job.id, outcome, watch=self._watch(job, repeated))
         return JobReport(job, outcome, error=error)
@@ -323,69 +308,6 @@ class Run:
             raise Stopped("the run was stopped")
 
 
-class Recorder:
-    """Writes down what happens to one job; an `Observer`.
-
-    ``routes``: there is more than one, so parts sent over one that S3 refuses now are not waited for.
-    """
-
-    def __init__(self, journal: Journal, job: Job, upload_id: str = "", routes: bool = False) -> None:
-        self._journal = journal
-        self._job = job
-        self._routes = routes
-        #: The multipart upload that is in the journal; "" if there is none.
-        self.upload_id = upload_id
-
-    def accepted(self, job: JobInfo) -> None:
-        """What was opened must be what was accepted: between the last look and the opening it may have changed."""
-        if job.stamp is not None and job.stamp != (self._job.size, self._job.mtime_ns):
-            self._job.check_unchanged()
-            raise SourceError(f"{self._job.source} changed since the job was accepted; submit it again")
-
-    def multipart_created(
-        self, job: JobInfo, upload_id: str, part_size: int, algorithm: str | None, route: str
-    ) -> None:
-        # If this cannot be written the upload ends, and is aborted: a part of an unknown upload could not be found.
-        self.upload_id = ""
-        self._journal.add_upload(self._job.id, upload_id, part_size, algorithm, route)
-        self.upload_id = upload_id
-
-    def part_stored(self, job: JobInfo, part: CompletedPart) -> None:
-        try:
-            self._journal.add_part(self._job.id, self.upload_id, part)
-        except JournalError as error:
-            # S3 has the part, and recovery adopts what S3 has: a full disk need not stop the upload.
-            log.warning(
-                "part %d of %s is stored, but not in the journal: %s", part.number, self._job.where, error
-            )
-
-    def keep(self, job: JobInfo, error: BaseException) -> bool:
-        if self._routes and isinstance(_cause(error), AccelerationUnavailable):
-            return False
-        return bool(self.upload_id) and stays_pending(error)
-
-    def finished(self, job: JobInfo, result: UploadResult | None, error: BaseException | None) -> None:
-        """The run records the outcome, since only it knows whether there is another try."""
-
-
-def stays_pending(error: BaseException) -> bool:
-    """True if another time may be better; False if the job itself is at fault (file, key, headers, rights).
-
-    What is not known to be the job's fault is not held against it: a job is rather tried again than lost.
-    """
-    error = _cause(error)
-    if isinstance(error, S3Error):
-        return (
-            error.status >= 500
-            or error.code in _NOT_OF_THE_JOB
-            or isinstance(error, AccelerationUnavailable)
-            or classify(error).retry
-        )
-    if isinstance(error, SourceError):
-        return isinstance(error.__cause__, OSError) and error.__cause__.errno in _NOT_OF_THE_FILE
-    return not isinstance(error, ConfigError)
-
-
 def _outcome(result: UploadResult) -> JournalOutcome:
     return JournalOutcome(
         STORED,
@@ -395,27 +317,3 @@ def _outcome(result: UploadResult) -> JournalOutcome:
         checksum_algorithm=result.checksum_algorithm,
         parts=result.parts,
     )
-
-
-def _cause(error: BaseException) -> BaseException:
-    while isinstance(error, UploadError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _is_gone(error: BaseException) -> bool:
-    cause = _cause(error)
-    return isinstance(cause, S3Error) and cause.code == "NoSuchUpload"
-
-
-def _lost_its_route(error: BaseException) -> bool:
-    """True if its parts were aborted because S3 refuses the accelerated host now: the whole goes over the other one."""
-    return (
-        isinstance(error, UploadError)
-        and bool(error.aborted)
-        and isinstance(_cause(error), AccelerationUnavailable)
-    )
-
-
-def _text(error: BaseException) -> str:
-    return str(error) if isinstance(error, S3AccelError) and str(error) else describe(error)

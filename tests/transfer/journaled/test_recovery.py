@@ -14,8 +14,8 @@ from s3accel.errors import ConfigError, JournalError, SourceError
 from s3accel.transfer.hooks import JobInfo
 from s3accel.transfer.journal import FAILED, PENDING, STORED, JournalOutcome
 from s3accel.transfer.journaled import JournaledUploader, Stopped
-from s3accel.transfer.journalrun import Recorder
 from s3accel.transfer.messages import Request
+from s3accel.transfer.recorder import Recorder
 from s3accel.transfer.s3xml import CompletedPart
 
 from ..conftest import FakeS3, error
@@ -417,6 +417,44 @@ def test_leaving_the_iteration_loses_nothing(uploads, s3, make):
     assert states[STORED] >= 1
     assert sum(states.values()) == 30
     assert states[STORED] + len(list(uploads().run())) == 30
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_client_that_is_closed_meanwhile_fails_no_job(uploads, make, size):
+    one = uploads(max_concurrency=1)
+    for index in range(20):
+        one.submit(make(f"f{index}", size), BUCKET, f"k{index}")
+    for report in one.run():
+        one._client.close()
+        assert report.state in (STORED, PENDING)
+    counts = one.journal.counts()
+    assert (counts[FAILED], counts[STORED] + counts[PENDING]) == (0, 20)
+    assert {report.state for report in uploads().run()} <= {STORED}
+    assert len(uploads().pending()) == 0
+
+
+def test_small_objects_share_their_commits(uploads, make, monkeypatch):
+    one = uploads()
+    one.submit_many([(make(f"f{index}", index), BUCKET, f"k{index}") for index in range(300)])
+    commits = []
+    real = one.journal._file._transaction
+    monkeypatch.setattr(
+        one.journal._file, "_transaction", lambda db, batch: (commits.append(len(batch)), real(db, batch))
+    )
+    assert [report.state for report in one.run()] == [STORED] * 300
+    assert sum(commits) >= 300
+    assert len(commits) < 250
+
+
+def test_a_small_file_that_changes_before_it_is_read(uploads, s3, make):
+    one = uploads()
+    source = make("s", 1000)
+    one.submit(source, BUCKET, "k")
+    source.write_bytes(b"x" * 1001)
+    [report] = one.run()
+    assert (report.state, report.outcome.error_type) == (FAILED, "SourceError")
+    assert "changed since the job was accepted" in report.outcome.error
+    assert s3.seen == []
 
 
 def test_one_run_at_a_time(uploads, make):
