@@ -53,6 +53,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "differential: compares with another implementation, with hypothesis")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # 10,000 examples take minutes; the limit for a test that hangs is not meant for them.
+    if settings.default is not None and settings.default.max_examples > 1000:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(0))
+
+
 @pytest.fixture(scope="session")
 def pip_environment() -> dict[str, str]:
     """The environment as it was before scrubbing, without AWS names: pip may need its proxy or index."""

@@ -1,5 +1,6 @@
 #include "s3accel/hmac.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/lanes.h"
@@ -13,23 +14,26 @@ using kernel::Plan;
 
 // The two pad blocks of a key. Whoever makes one wipes it.
 struct alignas(64) Pads {
-  std::uint8_t key[kSha256Block];
   std::uint8_t inner[kSha256Block], outer[kSha256Block];
 };
 
 // Runs the blocks key ^ ipad and key ^ opad from the initial state, side by side where that is faster.
 // `key` has at most 64 bytes.
 void hash_pads(const Plan& plan, Bytes key, Pads& pads, Sha256State (&states)[2]) noexcept {
-  std::memset(pads.key, 0, sizeof pads.key);
-  // A derived key has 32 bytes: a copy of known size keeps its two 16-byte stores whole.
+  std::memset(pads.inner, 0x36, kSha256Block);
+  std::memset(pads.outer, 0x5c, kSha256Block);
+  // A derived key has 32 bytes: a loop of known length is done in 16-byte stores, which the kernel's 16-byte
+  // loads can be served from before they reach the cache.
+  const auto mix = [&](std::size_t size) {
+    for (std::size_t i = 0; i < size; ++i) {
+      pads.inner[i] ^= key[i];
+      pads.outer[i] ^= key[i];
+    }
+  };
   if (key.size() == kSha256Size) {
-    std::memcpy(pads.key, key.data(), kSha256Size);
-  } else if (!key.empty()) {
-    std::memcpy(pads.key, key.data(), key.size());
-  }
-  for (std::size_t i = 0; i < kSha256Block; ++i) {
-    pads.inner[i] = pads.key[i] ^ 0x36;
-    pads.outer[i] = pads.key[i] ^ 0x5c;
+    mix(kSha256Size);
+  } else {
+    mix(key.size());
   }
   states[0] = states[1] = kSha256Initial;
   const std::uint8_t* data[2] = {pads.inner, pads.outer};
@@ -103,14 +107,33 @@ void hmac_sha256_chain(Bytes key, std::span<const Bytes> messages, std::uint8_t 
     Pads pads;
     Sha256State states[2];
     std::uint8_t current[kSha256Size];
+    alignas(64) std::uint8_t block[kSha256Block];
   } secret;
-  for (const Bytes message : messages) {
+  // What ends a message does not depend on the key, so it is written ahead, four messages at a time: the
+  // kernel's loads would otherwise wait for its many small stores in every link of the chain.
+  constexpr std::size_t kAhead = 4;
+  alignas(64) std::uint8_t tails[kAhead][2 * kSha256Block];
+  std::size_t tail_blocks[kAhead] = {};
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    for (std::size_t k = i; i % kAhead == 0 && k < std::min(i + kAhead, messages.size()); ++k) {
+      const std::size_t rest = messages[k].size() % kSha256Block;
+      tail_blocks[k - i] = kernel::write_tail(tails[k - i], messages[k].data() + (messages[k].size() - rest),
+                                              rest, kSha256Block + messages[k].size());
+    }
     if (key.size() > kSha256Block) {
       sha256(key, secret.current);
       key = secret.current;
     }
     hash_pads(plan, key, secret.pads, secret.states);
-    sign_one(plan, secret.states, kSha256Block, message, secret.current);
+    const std::uint8_t* p = messages[i].data();
+    const std::size_t blocks = messages[i].size() / kSha256Block;
+    if (blocks != 0) plan.one->compress(secret.states[0].words, &p, blocks);
+    p = tails[i % kAhead];
+    plan.one->compress(secret.states[0].words, &p, tail_blocks[i % kAhead]);
+    kernel::write_outer_block(secret.block, secret.states[0].words);
+    p = secret.block;
+    plan.one->compress(secret.states[1].words, &p, 1);
+    kernel::write_digest(secret.current, secret.states[1].words);
     key = secret.current;
   }
   std::memcpy(out, secret.current, kSha256Size);

@@ -15,7 +15,7 @@ struct KernelInfo {
   double rate;        // GB/s (1e9 bytes) measured once at first use; 0 if it was not measured
 };
 
-// Every kernel compiled into this library, in order of preference. Measures on the first call (about 0.1 ms
+// Every kernel compiled into this library, in order of preference. Measures on the first call (0.1 to 0.3 ms
 // on a current CPU) unless S3ACCEL_KERNEL fixes the choice. Thread-safe.
 std::vector<KernelInfo> kernels();
 

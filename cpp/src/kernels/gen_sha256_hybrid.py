@@ -8,7 +8,8 @@ because out-of-order execution alone cannot reach that far ahead.
 The order decides the speed: on Zen 4 the same instructions take 33 to 47 cycles a block, because an instruction's
 place in its group of six also decides which of two schedulers it goes to, and the chains have no slack for a
 rnds2 that waits. The order here repeats (4 times for the first 16 words, 24 times for two further words), so that it
-is described by the few numbers below; they were found by annealing against the clock.
+is described by the few numbers below; they were found by annealing against the clock, as
+benchmarks/cpp/search_hybrid.py does.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ PAIR_OFFSET = [0, 8, 32, 40, 16, 24, 48, 56]
 # The stack: the chains' states at the start of their block, the caller's `states`, two buffers.
 CALLERS_STATES = 128
 BUFFERS = 192
+STACK = BUFFERS + 2 * BUFFER
 
 # The constants, from %rdi on: the 64 round constants, the first 16 in the order words are loaded, the byte swap.
 FIRST = 256
@@ -43,17 +45,73 @@ SWAP = FIRST + 128
 # order of `load_words` and `make_words`. When each instruction of a group is due, counted in instructions from
 # the group's begin: earlier and later groups overlap with it.
 QUAD_DUE = [
-    1, 0, -12, -8.1, 5.3, 4.5, 4, 0, 12, 5, 13, 4.8, 14, 11, 16.5, 9.5, 16, 26, 29.4, 13.7, 17, 13, 19, 15,
-    20, 44.3, 29.5, 24.2,
+    0.3,
+    1,
+    -6,
+    6,
+    5.8,
+    9,
+    8.4,
+    7,
+    8,
+    10,
+    10,
+    9.5,
+    11,
+    21,
+    10,
+    13,
+    18,
+    26,
+    18,
+    19,
+    17.5,
+    14,
+    24,
+    23.8,
+    37,
+    34.2,
+    24,
+    29,
 ]
 PAIR_DUE = [
-    -30.3, -19, -35.7, -19, -12, -8.3, 17, -12.4, -9.4, -10, -4.5, -4.5, -4, 8, 10, 7, 12.4, 25, 27, 32, 12,
-    7, 19.8, 28, 32, 38, 46, 51.8, 52, 54.3, 53, 58,
+    -17,
+    -28,
+    -19,
+    -11.1,
+    -8,
+    -4,
+    8.9,
+    8,
+    -19.8,
+    -3,
+    1,
+    -4.8,
+    3,
+    24,
+    2.9,
+    2.5,
+    6,
+    12,
+    12.21,
+    19,
+    2,
+    -1,
+    4,
+    20.97,
+    22.6,
+    25.6,
+    52,
+    53,
+    55,
+    58,
+    61.1,
+    59,
 ]
 # How many schedule instructions stand before each rnds2 in turn, and how many of those between it and its load:
 # for the 10 rnds2 beside a group of 28 instructions, and for the 9 beside a group of 32.
-QUAD_WEAVE = [(3, 2), (0, 0), (8, 1), (1, 1), (4, 0), (3, 0), (1, 1), (2, 2), (0, 0), (6, 2)]
-PAIR_WEAVE = [(0, 0), (6, 3), (4, 2), (5, 2), (4, 2), (2, 2), (4, 3), (2, 2), (5, 3)]
+QUAD_WEAVE = [(1, 1), (0, 0), (5, 1), (10, 0), (2, 2), (2, 2), (0, 0), (4, 2), (1, 0), (3, 2)]
+PAIR_WEAVE = [(0, 0), (3, 2), (2, 1), (3, 2), (2, 0), (2, 0), (5, 3), (4, 1), (11, 0)]
 
 
 class Schedule:
@@ -182,7 +240,12 @@ def weave(chains: list[tuple[str, list[str]]], others: list[str]) -> list[str]:
 
 def body() -> list[str]:
     out = [f"mov {8 * s}(%rsi), %{POINTERS[s]}" for s in range(4)]
-    out += [f"lea {BUFFERS}(%rsp), %rcx", f"lea {BUFFERS + BUFFER}(%rsp), %rsi", "shl $6, %rdx", "xor %eax, %eax"]
+    out += [
+        f"lea {BUFFERS}(%rsp), %rcx",
+        f"lea {BUFFERS + BUFFER}(%rsp), %rsi",
+        "shl $6, %rdx",
+        "xor %eax, %eax",
+    ]
     for s in range(4):
         a, c = ABEF[s], CDGH[s]
         out += [
@@ -214,12 +277,14 @@ def body() -> list[str]:
     return out
 
 
+def constants() -> list[str]:
+    first = [longs(ROUND_CONSTANTS[4 * q : 4 * q + 4] * 2) for q in range(4)]
+    return [".p2align 6", "Lconstants:", longs(ROUND_CONSTANTS), *first, SWAP_QUADS, SWAP_QUADS]
+
+
 def main() -> None:
-    constants = [".p2align 6", "Lconstants:", longs(ROUND_CONSTANTS)]
-    constants += [longs(ROUND_CONSTANTS[4 * q : 4 * q + 4] * 2) for q in range(4)]
-    constants += [SWAP_QUADS, SWAP_QUADS]
-    functions = [function(NAME, body(), BUFFERS + 2 * BUFFER)]
-    write(__file__, "sha256_hybrid.S", frame("gen_sha256_hybrid.py", ABOUT, constants, functions))
+    functions = [function(NAME, body(), STACK)]
+    write(__file__, "sha256_hybrid.S", frame("gen_sha256_hybrid.py", ABOUT, constants(), functions))
 
 
 if __name__ == "__main__":

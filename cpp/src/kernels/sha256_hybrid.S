@@ -76,2310 +76,2310 @@ vmovdqa %xmm8, 112(%rsp)
 mov %rdi, 128(%rsp)
 lea Lconstants(%rip), %rdi
 vmovdqu32 0(%r10,%rax), %xmm9
-vmovdqu32 0(%r11,%rax), %xmm10
+vmovdqu32 0(%r8,%rax), %xmm10
 vmovdqu32 0(%r9,%rax), %xmm11
-vinserti32x4 $1, 64(%r11,%rax), %ymm10, %ymm12
-vmovdqu32 0(%r8,%rax), %xmm13
-vinserti32x4 $1, 64(%r10,%rax), %ymm9, %ymm14
-vinserti32x4 $1, 64(%r9,%rax), %ymm11, %ymm15
-vpshufb 384(%rdi), %ymm12, %ymm16
-vpshufb 384(%rdi), %ymm15, %ymm17
-vinserti32x4 $1, 64(%r8,%rax), %ymm13, %ymm18
-vpaddd 256(%rdi), %ymm16, %ymm19
-vpaddd 256(%rdi), %ymm17, %ymm20
-vpshufb 384(%rdi), %ymm18, %ymm21
-vpshufb 384(%rdi), %ymm14, %ymm22
-vpunpckldq %ymm16, %ymm22, %ymm23
-vmovdqa32 %ymm19, 96(%rcx)
-vpaddd 256(%rdi), %ymm21, %ymm24
-vpunpckhdq %ymm16, %ymm22, %ymm25
-vmovdqa32 %ymm24, 0(%rcx)
-vmovdqu32 16(%r10,%rax), %xmm26
-vpaddd 256(%rdi), %ymm22, %ymm27
-vpunpckldq %ymm17, %ymm21, %ymm28
-vpunpckhdq %ymm17, %ymm21, %ymm29
-vmovdqu32 16(%r11,%rax), %xmm30
-vpunpckhqdq %ymm23, %ymm28, %ymm31
-vpunpcklqdq %ymm25, %ymm29, %ymm10
-vmovdqa32 %ymm20, 32(%rcx)
-vmovdqu32 16(%r9,%rax), %xmm9
-vinserti32x4 $1, 80(%r11,%rax), %ymm30, %ymm11
-vmovdqu32 16(%r8,%rax), %xmm12
-vmovdqa32 %ymm27, 64(%rcx)
-vpunpckhqdq %ymm25, %ymm29, %ymm15
-vinserti32x4 $1, 80(%r10,%rax), %ymm26, %ymm13
-vinserti32x4 $1, 80(%r9,%rax), %ymm9, %ymm18
-vpshufb 384(%rdi), %ymm11, %ymm14
-vpshufb 384(%rdi), %ymm18, %ymm19
-vinserti32x4 $1, 80(%r8,%rax), %ymm12, %ymm16
-vpaddd 288(%rdi), %ymm14, %ymm24
-vpaddd 288(%rdi), %ymm19, %ymm22
-vpshufb 384(%rdi), %ymm16, %ymm21
-vpshufb 384(%rdi), %ymm13, %ymm17
-vpunpckldq %ymm14, %ymm17, %ymm20
-vmovdqa32 %ymm24, 224(%rcx)
-vpaddd 288(%rdi), %ymm21, %ymm30
-vpunpckhdq %ymm14, %ymm17, %ymm27
-vmovdqa32 %ymm30, 128(%rcx)
-vmovdqu32 32(%r10,%rax), %xmm29
-vpunpcklqdq %ymm23, %ymm28, %ymm25
-vpaddd 288(%rdi), %ymm17, %ymm26
-vpunpckldq %ymm19, %ymm21, %ymm9
-vpunpckhdq %ymm19, %ymm21, %ymm11
-vmovdqu32 32(%r11,%rax), %xmm18
-vpunpckhqdq %ymm20, %ymm9, %ymm12
-vpunpcklqdq %ymm27, %ymm11, %ymm16
-vmovdqa32 %ymm22, 160(%rcx)
-vmovdqu32 32(%r9,%rax), %xmm13
-vinserti32x4 $1, 96(%r11,%rax), %ymm18, %ymm24
-vmovdqu32 32(%r8,%rax), %xmm14
-vmovdqa32 %ymm26, 192(%rcx)
-vpunpckhqdq %ymm27, %ymm11, %ymm30
-vinserti32x4 $1, 96(%r10,%rax), %ymm29, %ymm28
-vinserti32x4 $1, 96(%r9,%rax), %ymm13, %ymm23
-vpshufb 384(%rdi), %ymm24, %ymm17
-vpshufb 384(%rdi), %ymm23, %ymm21
-vinserti32x4 $1, 96(%r8,%rax), %ymm14, %ymm19
-vpaddd 320(%rdi), %ymm17, %ymm22
-vpaddd 320(%rdi), %ymm21, %ymm18
-vpshufb 384(%rdi), %ymm19, %ymm26
-vpshufb 384(%rdi), %ymm28, %ymm11
-vpunpckldq %ymm17, %ymm11, %ymm27
-vmovdqa32 %ymm22, 352(%rcx)
-vpaddd 320(%rdi), %ymm26, %ymm29
-vpunpckhdq %ymm17, %ymm11, %ymm13
-vmovdqa32 %ymm29, 256(%rcx)
-vmovdqu32 48(%r10,%rax), %xmm24
-vpunpcklqdq %ymm20, %ymm9, %ymm23
-vpaddd 320(%rdi), %ymm11, %ymm14
-vpunpckldq %ymm21, %ymm26, %ymm19
-vpunpckhdq %ymm21, %ymm26, %ymm28
-vmovdqu32 48(%r11,%rax), %xmm22
-vpunpckhqdq %ymm27, %ymm19, %ymm17
-vprord $18, %ymm31, %ymm29
-vpunpcklqdq %ymm13, %ymm28, %ymm9
-vpaddd %ymm17, %ymm25, %ymm20
-vmovdqa32 %ymm18, 288(%rcx)
-vmovdqu32 48(%r9,%rax), %xmm11
-vinserti32x4 $1, 112(%r11,%rax), %ymm22, %ymm26
-vmovdqu32 48(%r8,%rax), %xmm21
-vmovdqa32 %ymm14, 320(%rcx)
-vpunpckhqdq %ymm13, %ymm28, %ymm25
-vinserti32x4 $1, 112(%r10,%rax), %ymm24, %ymm18
-vinserti32x4 $1, 112(%r9,%rax), %ymm11, %ymm22
-vpshufb 384(%rdi), %ymm26, %ymm14
-vpshufb 384(%rdi), %ymm22, %ymm28
-vinserti32x4 $1, 112(%r8,%rax), %ymm21, %ymm13
-vprord $7, %ymm31, %ymm24
-vpxord %ymm29, %ymm24, %ymm11
-vpaddd 352(%rdi), %ymm14, %ymm26
-vpaddd 352(%rdi), %ymm28, %ymm22
-vpshufb 384(%rdi), %ymm13, %ymm21
-vpshufb 384(%rdi), %ymm18, %ymm24
-vpunpckldq %ymm14, %ymm24, %ymm29
-vmovdqa32 %ymm26, 480(%rcx)
-vpaddd 352(%rdi), %ymm21, %ymm13
-vpunpckhdq %ymm14, %ymm24, %ymm18
-vpaddd %ymm9, %ymm31, %ymm26
-vmovdqa32 %ymm13, 384(%rcx)
-vpsrld $3, %ymm31, %ymm14
-vpunpcklqdq %ymm27, %ymm19, %ymm13
-vpaddd 352(%rdi), %ymm24, %ymm31
-vpunpckldq %ymm28, %ymm21, %ymm19
-vprord $18, %ymm10, %ymm27
-vprord $7, %ymm10, %ymm24
-vpunpckhdq %ymm28, %ymm21, %ymm21
-vpxord %ymm14, %ymm11, %ymm28
-vpunpckhqdq %ymm29, %ymm19, %ymm11
-vpxord %ymm27, %ymm24, %ymm14
-vpsrld $3, %ymm10, %ymm24
-vpxord %ymm24, %ymm14, %ymm27
-vpunpcklqdq %ymm18, %ymm21, %ymm14
-vprord $18, %ymm15, %ymm24
-vmovdqa32 %ymm22, 416(%rcx)
-vmovdqa32 %ymm31, 448(%rcx)
-vpunpckhqdq %ymm18, %ymm21, %ymm22
-vpaddd %ymm25, %ymm10, %ymm31
-vprord $19, %ymm14, %ymm21
-vprord $19, %ymm22, %ymm18
-vpaddd %ymm27, %ymm26, %ymm10
-vprord $17, %ymm14, %ymm26
-vprord $17, %ymm22, %ymm27
-vpxord %ymm21, %ymm26, %ymm26
-vprord $7, %ymm15, %ymm21
-vpxord %ymm24, %ymm21, %ymm21
-vpunpcklqdq %ymm29, %ymm19, %ymm24
-vpaddd %ymm28, %ymm20, %ymm19
-vpaddd %ymm24, %ymm15, %ymm29
-vpxord %ymm18, %ymm27, %ymm20
-vpsrld $3, %ymm15, %ymm28
-vprord $18, %ymm23, %ymm27
-vprord $7, %ymm23, %ymm18
-vpxord %ymm28, %ymm21, %ymm15
-vpsrld $10, %ymm14, %ymm21
-vpxord %ymm21, %ymm26, %ymm28
-vpxord %ymm27, %ymm18, %ymm26
-vpsrld $3, %ymm23, %ymm21
-vpsrld $10, %ymm22, %ymm18
-vpxord %ymm21, %ymm26, %ymm27
-vprord $18, %ymm12, %ymm26
-vpaddd %ymm28, %ymm19, %ymm21
-vpxord %ymm18, %ymm20, %ymm19
-vpaddd %ymm11, %ymm23, %ymm28
-vpaddd %ymm19, %ymm10, %ymm20
-vprord $19, %ymm21, %ymm18
-vprord $19, %ymm20, %ymm23
-vpaddd %ymm27, %ymm29, %ymm10
-vprord $17, %ymm21, %ymm19
-vprord $17, %ymm20, %ymm29
-vpxord %ymm18, %ymm19, %ymm27
-vprord $7, %ymm12, %ymm19
-vpxord %ymm26, %ymm19, %ymm18
-vpaddd 64(%rdi){1to8}, %ymm21, %ymm19
-vpaddd %ymm15, %ymm31, %ymm26
-vpaddd %ymm14, %ymm12, %ymm31
-vpaddd 68(%rdi){1to8}, %ymm20, %ymm15
-vpxord %ymm23, %ymm29, %ymm29
-vpunpckldq %ymm15, %ymm19, %ymm23
-vpsrld $3, %ymm12, %ymm12
-vmovdqa32 %ymm23, 512(%rcx)
-vprord $18, %ymm16, %ymm23
-vpunpckhdq %ymm15, %ymm19, %ymm19
-vprord $7, %ymm16, %ymm15
-vpxord %ymm12, %ymm18, %ymm18
-vpsrld $10, %ymm21, %ymm12
-vmovdqa32 %ymm19, 544(%rcx)
-vpxord %ymm12, %ymm27, %ymm19
-vpxord %ymm23, %ymm15, %ymm27
-vpsrld $3, %ymm16, %ymm12
-vpsrld $10, %ymm20, %ymm15
-vpxord %ymm12, %ymm27, %ymm23
-vprord $18, %ymm30, %ymm27
-vpaddd %ymm19, %ymm26, %ymm12
-vpxord %ymm15, %ymm29, %ymm26
-vpaddd %ymm22, %ymm16, %ymm19
-vpaddd %ymm26, %ymm10, %ymm29
-vprord $19, %ymm12, %ymm15
-vprord $19, %ymm29, %ymm16
-vpaddd %ymm23, %ymm31, %ymm10
-vprord $17, %ymm12, %ymm26
-vprord $17, %ymm29, %ymm31
-vpxord %ymm15, %ymm26, %ymm23
-vprord $7, %ymm30, %ymm26
-vpxord %ymm27, %ymm26, %ymm15
-vpaddd 72(%rdi){1to8}, %ymm12, %ymm26
-vpaddd %ymm18, %ymm28, %ymm27
-vpaddd %ymm21, %ymm30, %ymm28
-vpaddd 76(%rdi){1to8}, %ymm29, %ymm18
-vpxord %ymm16, %ymm31, %ymm31
-vpunpckldq %ymm18, %ymm26, %ymm16
-vpsrld $3, %ymm30, %ymm30
-vmovdqa32 %ymm16, 576(%rcx)
-vprord $18, %ymm13, %ymm16
-vpunpckhdq %ymm18, %ymm26, %ymm26
-vprord $7, %ymm13, %ymm18
-vpxord %ymm30, %ymm15, %ymm15
-vpsrld $10, %ymm12, %ymm30
-vmovdqa32 %ymm26, 608(%rcx)
-vpxord %ymm30, %ymm23, %ymm26
-vpxord %ymm16, %ymm18, %ymm23
-vpsrld $3, %ymm13, %ymm30
-vpsrld $10, %ymm29, %ymm18
-vpxord %ymm30, %ymm23, %ymm16
-vprord $18, %ymm17, %ymm23
-vpaddd %ymm26, %ymm27, %ymm30
-vpxord %ymm18, %ymm31, %ymm27
-vpaddd %ymm20, %ymm13, %ymm26
-vpaddd %ymm27, %ymm10, %ymm31
-vprord $19, %ymm30, %ymm18
-vprord $19, %ymm31, %ymm13
-vpaddd %ymm16, %ymm28, %ymm10
-vprord $17, %ymm30, %ymm27
-vprord $17, %ymm31, %ymm28
-vpxord %ymm18, %ymm27, %ymm16
-vprord $7, %ymm17, %ymm27
-vpxord %ymm23, %ymm27, %ymm18
-vpaddd 80(%rdi){1to8}, %ymm30, %ymm27
-vpaddd %ymm15, %ymm19, %ymm23
-vpaddd %ymm12, %ymm17, %ymm19
-vpaddd 84(%rdi){1to8}, %ymm31, %ymm15
-vpxord %ymm13, %ymm28, %ymm28
-vpunpckldq %ymm15, %ymm27, %ymm13
-vpsrld $3, %ymm17, %ymm17
-vmovdqa32 %ymm13, 640(%rcx)
-vprord $18, %ymm9, %ymm13
-vpunpckhdq %ymm15, %ymm27, %ymm27
-vprord $7, %ymm9, %ymm15
-vpxord %ymm17, %ymm18, %ymm18
-vpsrld $10, %ymm30, %ymm17
-vmovdqa32 %ymm27, 672(%rcx)
-vpxord %ymm17, %ymm16, %ymm27
-vpxord %ymm13, %ymm15, %ymm16
-vpsrld $3, %ymm9, %ymm17
-vpsrld $10, %ymm31, %ymm15
-vpxord %ymm17, %ymm16, %ymm13
-vprord $18, %ymm25, %ymm16
-vpaddd %ymm27, %ymm23, %ymm17
-vpxord %ymm15, %ymm28, %ymm23
-vpaddd %ymm29, %ymm9, %ymm27
-vpaddd %ymm23, %ymm10, %ymm28
-vprord $19, %ymm17, %ymm15
-vprord $19, %ymm28, %ymm9
-vpaddd %ymm13, %ymm19, %ymm10
-vprord $17, %ymm17, %ymm23
-vprord $17, %ymm28, %ymm19
-vpxord %ymm15, %ymm23, %ymm13
-vprord $7, %ymm25, %ymm23
-vpxord %ymm16, %ymm23, %ymm15
-vpaddd 88(%rdi){1to8}, %ymm17, %ymm23
-vpaddd %ymm18, %ymm26, %ymm16
-vpaddd %ymm30, %ymm25, %ymm26
-vpaddd 92(%rdi){1to8}, %ymm28, %ymm18
-vpxord %ymm9, %ymm19, %ymm19
-vpunpckldq %ymm18, %ymm23, %ymm9
-vpsrld $3, %ymm25, %ymm25
-vmovdqa32 %ymm9, 704(%rcx)
-vprord $18, %ymm24, %ymm9
-vpunpckhdq %ymm18, %ymm23, %ymm23
-vprord $7, %ymm24, %ymm18
-vpxord %ymm25, %ymm15, %ymm15
-vpsrld $10, %ymm17, %ymm25
-vmovdqa32 %ymm23, 736(%rcx)
-vpxord %ymm25, %ymm13, %ymm23
-vpxord %ymm9, %ymm18, %ymm13
-vpsrld $3, %ymm24, %ymm25
-vpsrld $10, %ymm28, %ymm18
-vpxord %ymm25, %ymm13, %ymm9
-vprord $18, %ymm11, %ymm13
-vpaddd %ymm23, %ymm16, %ymm25
-vpxord %ymm18, %ymm19, %ymm16
-vpaddd %ymm31, %ymm24, %ymm23
-vpaddd %ymm16, %ymm10, %ymm19
-vprord $19, %ymm25, %ymm18
-vprord $19, %ymm19, %ymm24
-vpaddd %ymm9, %ymm26, %ymm10
-vprord $17, %ymm25, %ymm16
-vprord $17, %ymm19, %ymm26
-vpxord %ymm18, %ymm16, %ymm9
-vprord $7, %ymm11, %ymm16
-vpxord %ymm13, %ymm16, %ymm18
-vpaddd 96(%rdi){1to8}, %ymm25, %ymm16
-vpaddd %ymm15, %ymm27, %ymm13
-vpaddd %ymm17, %ymm11, %ymm27
-vpaddd 100(%rdi){1to8}, %ymm19, %ymm15
-vpxord %ymm24, %ymm26, %ymm26
-vpunpckldq %ymm15, %ymm16, %ymm24
-vpsrld $3, %ymm11, %ymm11
-vmovdqa32 %ymm24, 768(%rcx)
-vprord $18, %ymm14, %ymm24
-vpunpckhdq %ymm15, %ymm16, %ymm16
-vprord $7, %ymm14, %ymm15
-vpxord %ymm11, %ymm18, %ymm18
-vpsrld $10, %ymm25, %ymm11
-vmovdqa32 %ymm16, 800(%rcx)
-vpxord %ymm11, %ymm9, %ymm16
-vpxord %ymm24, %ymm15, %ymm9
-vpsrld $3, %ymm14, %ymm11
-vpsrld $10, %ymm19, %ymm15
-vpxord %ymm11, %ymm9, %ymm24
-vprord $18, %ymm22, %ymm9
-vpaddd %ymm16, %ymm13, %ymm11
-vpxord %ymm15, %ymm26, %ymm13
-vpaddd %ymm28, %ymm14, %ymm16
-vpaddd %ymm13, %ymm10, %ymm26
-vprord $19, %ymm11, %ymm15
-vprord $19, %ymm26, %ymm14
-vpaddd %ymm24, %ymm27, %ymm10
-vprord $17, %ymm11, %ymm13
-vprord $17, %ymm26, %ymm27
-vpxord %ymm15, %ymm13, %ymm24
-vprord $7, %ymm22, %ymm13
-vpxord %ymm9, %ymm13, %ymm15
-vpaddd 104(%rdi){1to8}, %ymm11, %ymm13
-vpaddd %ymm18, %ymm23, %ymm9
-vpaddd %ymm25, %ymm22, %ymm23
-vpaddd 108(%rdi){1to8}, %ymm26, %ymm18
-vpxord %ymm14, %ymm27, %ymm27
-vpunpckldq %ymm18, %ymm13, %ymm14
-vpsrld $3, %ymm22, %ymm22
-vmovdqa32 %ymm14, 832(%rcx)
-vprord $18, %ymm21, %ymm14
-vpunpckhdq %ymm18, %ymm13, %ymm13
-vprord $7, %ymm21, %ymm18
-vpxord %ymm22, %ymm15, %ymm15
-vpsrld $10, %ymm11, %ymm22
-vmovdqa32 %ymm13, 864(%rcx)
-vpxord %ymm22, %ymm24, %ymm13
-vpxord %ymm14, %ymm18, %ymm24
-vpsrld $3, %ymm21, %ymm22
-vpsrld $10, %ymm26, %ymm18
-vpxord %ymm22, %ymm24, %ymm14
-vprord $18, %ymm20, %ymm24
-vpaddd %ymm13, %ymm9, %ymm22
-vpxord %ymm18, %ymm27, %ymm9
-vpaddd %ymm19, %ymm21, %ymm13
-vpaddd %ymm9, %ymm10, %ymm27
-vprord $19, %ymm22, %ymm18
-vprord $19, %ymm27, %ymm21
-vpaddd %ymm14, %ymm23, %ymm10
-vprord $17, %ymm22, %ymm9
-vprord $17, %ymm27, %ymm23
-vpxord %ymm18, %ymm9, %ymm14
-vprord $7, %ymm20, %ymm9
-vpxord %ymm24, %ymm9, %ymm18
-vpaddd 112(%rdi){1to8}, %ymm22, %ymm9
-vpaddd %ymm15, %ymm16, %ymm24
-vpaddd %ymm11, %ymm20, %ymm16
-vpaddd 116(%rdi){1to8}, %ymm27, %ymm15
-vpxord %ymm21, %ymm23, %ymm23
-vpunpckldq %ymm15, %ymm9, %ymm21
-vpsrld $3, %ymm20, %ymm20
-vmovdqa32 %ymm21, 896(%rcx)
-vprord $18, %ymm12, %ymm21
-vpunpckhdq %ymm15, %ymm9, %ymm9
-vprord $7, %ymm12, %ymm15
-vpxord %ymm20, %ymm18, %ymm18
-vpsrld $10, %ymm22, %ymm20
-vmovdqa32 %ymm9, 928(%rcx)
-vpxord %ymm20, %ymm14, %ymm9
-vpxord %ymm21, %ymm15, %ymm14
-vpsrld $3, %ymm12, %ymm20
-vpsrld $10, %ymm27, %ymm15
-vpxord %ymm20, %ymm14, %ymm21
-vprord $18, %ymm29, %ymm14
-vpaddd %ymm9, %ymm24, %ymm20
-vpxord %ymm15, %ymm23, %ymm24
-vpaddd %ymm26, %ymm12, %ymm9
-vpaddd %ymm24, %ymm10, %ymm23
-vprord $19, %ymm20, %ymm15
-vprord $19, %ymm23, %ymm12
-vpaddd %ymm21, %ymm16, %ymm10
-vprord $17, %ymm20, %ymm24
-vprord $17, %ymm23, %ymm16
-vpxord %ymm15, %ymm24, %ymm21
-vprord $7, %ymm29, %ymm24
-vpxord %ymm14, %ymm24, %ymm15
-vpaddd 120(%rdi){1to8}, %ymm20, %ymm24
-vpaddd %ymm18, %ymm13, %ymm14
-vpaddd %ymm22, %ymm29, %ymm13
-vpaddd 124(%rdi){1to8}, %ymm23, %ymm18
-vpxord %ymm12, %ymm16, %ymm16
-vpunpckldq %ymm18, %ymm24, %ymm12
-vpsrld $3, %ymm29, %ymm29
-vmovdqa32 %ymm12, 960(%rcx)
-vprord $18, %ymm30, %ymm12
-vpunpckhdq %ymm18, %ymm24, %ymm24
-vprord $7, %ymm30, %ymm18
-vpxord %ymm29, %ymm15, %ymm15
-vpsrld $10, %ymm20, %ymm29
-vmovdqa32 %ymm24, 992(%rcx)
-vpxord %ymm29, %ymm21, %ymm24
-vpxord %ymm12, %ymm18, %ymm21
-vpsrld $3, %ymm30, %ymm29
-vpsrld $10, %ymm23, %ymm18
-vpxord %ymm29, %ymm21, %ymm12
-vprord $18, %ymm31, %ymm21
-vpaddd %ymm24, %ymm14, %ymm29
-vpxord %ymm18, %ymm16, %ymm14
-vpaddd %ymm27, %ymm30, %ymm24
-vpaddd %ymm14, %ymm10, %ymm16
-vprord $19, %ymm29, %ymm18
-vprord $19, %ymm16, %ymm30
-vpaddd %ymm12, %ymm13, %ymm10
-vprord $17, %ymm29, %ymm14
-vprord $17, %ymm16, %ymm13
-vpxord %ymm18, %ymm14, %ymm12
-vprord $7, %ymm31, %ymm14
-vpxord %ymm21, %ymm14, %ymm18
-vpaddd 128(%rdi){1to8}, %ymm29, %ymm14
-vpaddd %ymm15, %ymm9, %ymm21
-vpaddd %ymm20, %ymm31, %ymm9
-vpaddd 132(%rdi){1to8}, %ymm16, %ymm15
-vpxord %ymm30, %ymm13, %ymm13
-vpunpckldq %ymm15, %ymm14, %ymm30
-vpsrld $3, %ymm31, %ymm31
-vmovdqa32 %ymm30, 1024(%rcx)
-vprord $18, %ymm17, %ymm30
-vpunpckhdq %ymm15, %ymm14, %ymm14
-vprord $7, %ymm17, %ymm15
-vpxord %ymm31, %ymm18, %ymm18
-vpsrld $10, %ymm29, %ymm31
-vmovdqa32 %ymm14, 1056(%rcx)
-vpxord %ymm31, %ymm12, %ymm14
-vpxord %ymm30, %ymm15, %ymm12
-vpsrld $3, %ymm17, %ymm31
-vpsrld $10, %ymm16, %ymm15
-vpxord %ymm31, %ymm12, %ymm30
-vprord $18, %ymm28, %ymm12
-vpaddd %ymm14, %ymm21, %ymm31
-vpxord %ymm15, %ymm13, %ymm21
-vpaddd %ymm23, %ymm17, %ymm14
-vpaddd %ymm21, %ymm10, %ymm13
-vprord $19, %ymm31, %ymm15
-vprord $19, %ymm13, %ymm17
-vpaddd %ymm30, %ymm9, %ymm10
-vprord $17, %ymm31, %ymm21
-vprord $17, %ymm13, %ymm9
-vpxord %ymm15, %ymm21, %ymm30
-vprord $7, %ymm28, %ymm21
-vpxord %ymm12, %ymm21, %ymm15
-vpaddd 136(%rdi){1to8}, %ymm31, %ymm21
-vpaddd %ymm18, %ymm24, %ymm12
-vpaddd %ymm29, %ymm28, %ymm24
-vpaddd 140(%rdi){1to8}, %ymm13, %ymm18
-vpxord %ymm17, %ymm9, %ymm9
-vpunpckldq %ymm18, %ymm21, %ymm17
-vpsrld $3, %ymm28, %ymm28
-vmovdqa32 %ymm17, 1088(%rcx)
-vprord $18, %ymm25, %ymm17
-vpunpckhdq %ymm18, %ymm21, %ymm21
-vprord $7, %ymm25, %ymm18
-vpxord %ymm28, %ymm15, %ymm15
-vpsrld $10, %ymm31, %ymm28
-vmovdqa32 %ymm21, 1120(%rcx)
-vpxord %ymm28, %ymm30, %ymm21
-vpxord %ymm17, %ymm18, %ymm30
-vpsrld $3, %ymm25, %ymm28
-vpsrld $10, %ymm13, %ymm18
-vpxord %ymm28, %ymm30, %ymm17
-vprord $18, %ymm19, %ymm30
-vpaddd %ymm21, %ymm12, %ymm28
-vpxord %ymm18, %ymm9, %ymm12
-vpaddd %ymm16, %ymm25, %ymm21
-vpaddd %ymm12, %ymm10, %ymm9
-vprord $19, %ymm28, %ymm18
-vprord $19, %ymm9, %ymm25
-vpaddd %ymm17, %ymm24, %ymm10
-vprord $17, %ymm28, %ymm12
-vprord $17, %ymm9, %ymm24
-vpxord %ymm18, %ymm12, %ymm17
-vprord $7, %ymm19, %ymm12
-vpxord %ymm30, %ymm12, %ymm18
-vpaddd 144(%rdi){1to8}, %ymm28, %ymm12
-vpaddd %ymm15, %ymm14, %ymm30
-vpaddd %ymm31, %ymm19, %ymm14
-vpaddd 148(%rdi){1to8}, %ymm9, %ymm15
-vpxord %ymm25, %ymm24, %ymm24
-vpunpckldq %ymm15, %ymm12, %ymm25
-vpsrld $3, %ymm19, %ymm19
-vmovdqa32 %ymm25, 1152(%rcx)
-vprord $18, %ymm11, %ymm25
-vpunpckhdq %ymm15, %ymm12, %ymm12
-vprord $7, %ymm11, %ymm15
-vpxord %ymm19, %ymm18, %ymm18
-vpsrld $10, %ymm28, %ymm19
-vmovdqa32 %ymm12, 1184(%rcx)
-vpxord %ymm19, %ymm17, %ymm12
-vpxord %ymm25, %ymm15, %ymm17
-vpsrld $3, %ymm11, %ymm19
-vpsrld $10, %ymm9, %ymm15
-vpxord %ymm19, %ymm17, %ymm25
-vprord $18, %ymm26, %ymm17
-vpaddd %ymm12, %ymm30, %ymm19
-vpxord %ymm15, %ymm24, %ymm30
-vpaddd %ymm13, %ymm11, %ymm12
-vpaddd %ymm30, %ymm10, %ymm24
-vprord $19, %ymm19, %ymm15
-vprord $19, %ymm24, %ymm11
-vpaddd %ymm25, %ymm14, %ymm10
-vprord $17, %ymm19, %ymm30
-vprord $17, %ymm24, %ymm14
-vpxord %ymm15, %ymm30, %ymm25
-vprord $7, %ymm26, %ymm30
-vpxord %ymm17, %ymm30, %ymm15
-vpaddd 152(%rdi){1to8}, %ymm19, %ymm30
-vpaddd %ymm18, %ymm21, %ymm17
-vpaddd %ymm28, %ymm26, %ymm21
-vpaddd 156(%rdi){1to8}, %ymm24, %ymm18
-vpxord %ymm11, %ymm14, %ymm14
-vpunpckldq %ymm18, %ymm30, %ymm11
-vpsrld $3, %ymm26, %ymm26
-vmovdqa32 %ymm11, 1216(%rcx)
-vprord $18, %ymm22, %ymm11
-vpunpckhdq %ymm18, %ymm30, %ymm30
+vinserti32x4 $1, 64(%r8,%rax), %ymm10, %ymm12
+vmovdqu32 0(%r11,%rax), %xmm13
+vinserti32x4 $1, 64(%r11,%rax), %ymm13, %ymm14
+vpshufb 384(%rdi), %ymm12, %ymm15
+vinserti32x4 $1, 64(%r10,%rax), %ymm9, %ymm16
+vinserti32x4 $1, 64(%r9,%rax), %ymm11, %ymm17
+vpshufb 384(%rdi), %ymm14, %ymm18
+vpshufb 384(%rdi), %ymm17, %ymm19
+vpshufb 384(%rdi), %ymm16, %ymm20
+vpaddd 256(%rdi), %ymm20, %ymm21
+vpaddd 256(%rdi), %ymm15, %ymm22
+vpaddd 256(%rdi), %ymm18, %ymm23
+vpunpckldq %ymm18, %ymm20, %ymm24
+vpunpckldq %ymm19, %ymm15, %ymm25
+vmovdqa32 %ymm22, 0(%rcx)
+vmovdqa32 %ymm21, 64(%rcx)
+vmovdqa32 %ymm23, 96(%rcx)
+vpaddd 256(%rdi), %ymm19, %ymm26
+vmovdqu32 16(%r10,%rax), %xmm27
+vpunpckhdq %ymm18, %ymm20, %ymm28
+vpunpckhdq %ymm19, %ymm15, %ymm29
+vpunpckhqdq %ymm28, %ymm29, %ymm30
+vmovdqa32 %ymm26, 32(%rcx)
+vmovdqu32 16(%r8,%rax), %xmm31
+vpunpcklqdq %ymm28, %ymm29, %ymm10
+vmovdqu32 16(%r9,%rax), %xmm13
+vinserti32x4 $1, 80(%r8,%rax), %ymm31, %ymm12
+vmovdqu32 16(%r11,%rax), %xmm9
+vpunpcklqdq %ymm24, %ymm25, %ymm11
+vinserti32x4 $1, 80(%r11,%rax), %ymm9, %ymm14
+vpshufb 384(%rdi), %ymm12, %ymm17
+vinserti32x4 $1, 80(%r10,%rax), %ymm27, %ymm16
+vpunpckhqdq %ymm24, %ymm25, %ymm22
+vinserti32x4 $1, 80(%r9,%rax), %ymm13, %ymm21
+vpshufb 384(%rdi), %ymm14, %ymm23
+vpshufb 384(%rdi), %ymm21, %ymm20
+vpshufb 384(%rdi), %ymm16, %ymm18
+vpaddd 288(%rdi), %ymm18, %ymm15
+vpaddd 288(%rdi), %ymm17, %ymm19
+vpaddd 288(%rdi), %ymm23, %ymm26
+vpunpckldq %ymm23, %ymm18, %ymm29
+vpunpckldq %ymm20, %ymm17, %ymm28
+vmovdqa32 %ymm19, 128(%rcx)
+vmovdqa32 %ymm15, 192(%rcx)
+vmovdqa32 %ymm26, 224(%rcx)
+vpaddd 288(%rdi), %ymm20, %ymm31
+vmovdqu32 32(%r10,%rax), %xmm9
+vpunpckhdq %ymm23, %ymm18, %ymm12
+vpunpckhdq %ymm20, %ymm17, %ymm27
+vpunpckhqdq %ymm12, %ymm27, %ymm25
+vmovdqa32 %ymm31, 160(%rcx)
+vmovdqu32 32(%r8,%rax), %xmm24
+vpunpcklqdq %ymm12, %ymm27, %ymm13
+vmovdqu32 32(%r9,%rax), %xmm14
+vinserti32x4 $1, 96(%r8,%rax), %ymm24, %ymm21
+vmovdqu32 32(%r11,%rax), %xmm16
+vpunpcklqdq %ymm29, %ymm28, %ymm19
+vinserti32x4 $1, 96(%r11,%rax), %ymm16, %ymm15
+vpshufb 384(%rdi), %ymm21, %ymm26
+vinserti32x4 $1, 96(%r10,%rax), %ymm9, %ymm18
+vpunpckhqdq %ymm29, %ymm28, %ymm23
+vinserti32x4 $1, 96(%r9,%rax), %ymm14, %ymm17
+vpshufb 384(%rdi), %ymm15, %ymm20
+vpshufb 384(%rdi), %ymm17, %ymm31
+vpshufb 384(%rdi), %ymm18, %ymm27
+vpaddd 320(%rdi), %ymm27, %ymm12
+vpaddd 320(%rdi), %ymm26, %ymm24
+vpaddd 320(%rdi), %ymm20, %ymm16
+vpunpckldq %ymm20, %ymm27, %ymm21
+vpunpckldq %ymm31, %ymm26, %ymm9
+vmovdqa32 %ymm24, 256(%rcx)
+vmovdqa32 %ymm12, 320(%rcx)
+vmovdqa32 %ymm16, 352(%rcx)
+vpaddd 320(%rdi), %ymm31, %ymm28
+vmovdqu32 48(%r10,%rax), %xmm29
+vpunpckhdq %ymm20, %ymm27, %ymm14
+vpunpckhdq %ymm31, %ymm26, %ymm15
+vpunpckhqdq %ymm14, %ymm15, %ymm17
+vmovdqa32 %ymm28, 288(%rcx)
 vprord $7, %ymm22, %ymm18
-vpxord %ymm26, %ymm15, %ymm15
-vpsrld $10, %ymm19, %ymm26
-vmovdqa32 %ymm30, 1248(%rcx)
-vpxord %ymm26, %ymm25, %ymm30
-vpxord %ymm11, %ymm18, %ymm25
-vpsrld $3, %ymm22, %ymm26
-vpsrld $10, %ymm24, %ymm18
-vpxord %ymm26, %ymm25, %ymm11
-vprord $18, %ymm27, %ymm25
-vpaddd %ymm30, %ymm17, %ymm26
-vpxord %ymm18, %ymm14, %ymm17
-vpaddd %ymm9, %ymm22, %ymm30
-vpaddd %ymm17, %ymm10, %ymm14
-vprord $19, %ymm26, %ymm18
-vprord $19, %ymm14, %ymm22
-vpaddd %ymm11, %ymm21, %ymm10
-vprord $17, %ymm26, %ymm17
-vprord $17, %ymm14, %ymm21
-vpxord %ymm18, %ymm17, %ymm11
-vprord $7, %ymm27, %ymm17
-vpxord %ymm25, %ymm17, %ymm18
-vpaddd 160(%rdi){1to8}, %ymm26, %ymm17
-vpaddd %ymm15, %ymm12, %ymm25
-vpaddd %ymm19, %ymm27, %ymm12
-vpaddd 164(%rdi){1to8}, %ymm14, %ymm15
-vpxord %ymm22, %ymm21, %ymm21
-vpunpckldq %ymm15, %ymm17, %ymm22
-vpsrld $3, %ymm27, %ymm27
-vmovdqa32 %ymm22, 1280(%rcx)
-vprord $18, %ymm20, %ymm22
-vpunpckhdq %ymm15, %ymm17, %ymm17
-vprord $7, %ymm20, %ymm15
+vmovdqu32 48(%r8,%rax), %xmm24
+vpunpcklqdq %ymm14, %ymm15, %ymm12
+vmovdqu32 48(%r9,%rax), %xmm16
+vinserti32x4 $1, 112(%r8,%rax), %ymm24, %ymm27
+vmovdqu32 48(%r11,%rax), %xmm20
+vpunpcklqdq %ymm21, %ymm9, %ymm26
+vinserti32x4 $1, 112(%r11,%rax), %ymm20, %ymm31
+vpshufb 384(%rdi), %ymm27, %ymm28
+vprord $7, %ymm10, %ymm15
+vinserti32x4 $1, 112(%r10,%rax), %ymm29, %ymm14
+vpunpckhqdq %ymm21, %ymm9, %ymm24
+vinserti32x4 $1, 112(%r9,%rax), %ymm16, %ymm20
+vprord $18, %ymm22, %ymm27
+vpshufb 384(%rdi), %ymm31, %ymm29
+vpshufb 384(%rdi), %ymm20, %ymm9
+vpshufb 384(%rdi), %ymm14, %ymm21
+vpaddd 352(%rdi), %ymm21, %ymm16
+vpaddd 352(%rdi), %ymm28, %ymm31
+vpaddd %ymm24, %ymm11, %ymm20
+vpaddd 352(%rdi), %ymm29, %ymm14
+vpunpckldq %ymm29, %ymm21, %ymm11
 vpxord %ymm27, %ymm18, %ymm18
-vpsrld $10, %ymm26, %ymm27
-vmovdqa32 %ymm17, 1312(%rcx)
-vpxord %ymm27, %ymm11, %ymm17
-vpxord %ymm22, %ymm15, %ymm11
-vpsrld $3, %ymm20, %ymm27
-vpsrld $10, %ymm14, %ymm15
-vpxord %ymm27, %ymm11, %ymm22
-vprord $18, %ymm23, %ymm11
-vpaddd %ymm17, %ymm25, %ymm27
-vpxord %ymm15, %ymm21, %ymm25
-vpaddd %ymm24, %ymm20, %ymm17
-vpaddd %ymm25, %ymm10, %ymm21
-vprord $19, %ymm27, %ymm15
-vprord $19, %ymm21, %ymm20
-vpaddd %ymm22, %ymm12, %ymm10
-vprord $17, %ymm27, %ymm25
-vprord $17, %ymm21, %ymm12
-vpxord %ymm15, %ymm25, %ymm22
-vprord $7, %ymm23, %ymm25
-vpxord %ymm11, %ymm25, %ymm15
-vpaddd 168(%rdi){1to8}, %ymm27, %ymm25
-vpaddd %ymm18, %ymm30, %ymm11
-vpaddd %ymm26, %ymm23, %ymm30
-vpaddd 172(%rdi){1to8}, %ymm21, %ymm18
-vpxord %ymm20, %ymm12, %ymm12
-vpunpckldq %ymm18, %ymm25, %ymm20
-vpsrld $3, %ymm23, %ymm23
-vmovdqa32 %ymm20, 1344(%rcx)
-vprord $18, %ymm29, %ymm20
-vpunpckhdq %ymm18, %ymm25, %ymm25
-vprord $7, %ymm29, %ymm18
-vpxord %ymm23, %ymm15, %ymm15
-vpsrld $10, %ymm27, %ymm23
-vmovdqa32 %ymm25, 1376(%rcx)
-vpxord %ymm23, %ymm22, %ymm25
-vpxord %ymm20, %ymm18, %ymm22
-vpsrld $3, %ymm29, %ymm23
-vpsrld $10, %ymm21, %ymm18
-vpxord %ymm23, %ymm22, %ymm20
-vprord $18, %ymm16, %ymm22
-vpaddd %ymm25, %ymm11, %ymm23
-vpxord %ymm18, %ymm12, %ymm11
-vpaddd %ymm14, %ymm29, %ymm25
-vpaddd %ymm11, %ymm10, %ymm12
-vprord $19, %ymm23, %ymm18
-vprord $19, %ymm12, %ymm29
-vpaddd %ymm20, %ymm30, %ymm10
-vprord $17, %ymm23, %ymm11
-vprord $17, %ymm12, %ymm30
-vpxord %ymm18, %ymm11, %ymm20
-vprord $7, %ymm16, %ymm11
-vpxord %ymm22, %ymm11, %ymm18
-vpaddd 176(%rdi){1to8}, %ymm23, %ymm11
-vpaddd %ymm15, %ymm17, %ymm22
-vpaddd %ymm27, %ymm16, %ymm17
-vpaddd 180(%rdi){1to8}, %ymm12, %ymm15
-vpxord %ymm29, %ymm30, %ymm30
-vpunpckldq %ymm15, %ymm11, %ymm29
-vpsrld $3, %ymm16, %ymm16
-vmovdqa32 %ymm29, 1408(%rcx)
-vprord $18, %ymm31, %ymm29
-vpunpckhdq %ymm15, %ymm11, %ymm11
-vprord $7, %ymm31, %ymm15
-vpxord %ymm16, %ymm18, %ymm18
-vpsrld $10, %ymm23, %ymm16
-vmovdqa32 %ymm11, 1440(%rcx)
-vpxord %ymm16, %ymm20, %ymm11
-vpxord %ymm29, %ymm15, %ymm20
-vpsrld $3, %ymm31, %ymm16
-vpsrld $10, %ymm12, %ymm15
-vpxord %ymm16, %ymm20, %ymm29
-vprord $18, %ymm13, %ymm20
-vpaddd %ymm11, %ymm22, %ymm16
-vpxord %ymm15, %ymm30, %ymm22
+vpunpckldq %ymm9, %ymm28, %ymm27
+vmovdqa32 %ymm31, 384(%rcx)
+vmovdqa32 %ymm16, 448(%rcx)
+vmovdqa32 %ymm14, 480(%rcx)
+vpsrld $3, %ymm22, %ymm31
+vpaddd 352(%rdi), %ymm9, %ymm16
+vpsrld $3, %ymm10, %ymm14
+vpunpckhdq %ymm29, %ymm21, %ymm21
+vpunpckhdq %ymm9, %ymm28, %ymm29
+vpunpckhqdq %ymm21, %ymm29, %ymm28
+vpxord %ymm31, %ymm18, %ymm9
+vprord $18, %ymm10, %ymm18
+vmovdqa32 %ymm16, 416(%rcx)
+vprord $19, %ymm28, %ymm31
+vpunpcklqdq %ymm21, %ymm29, %ymm16
+vpxord %ymm18, %ymm15, %ymm29
+vprord $17, %ymm28, %ymm21
+vprord $19, %ymm16, %ymm15
+vprord $17, %ymm16, %ymm18
+vpxord %ymm14, %ymm29, %ymm29
+vpxord %ymm31, %ymm21, %ymm14
+vprord $7, %ymm30, %ymm21
+vpxord %ymm15, %ymm18, %ymm31
+vpunpcklqdq %ymm11, %ymm27, %ymm18
+vpaddd %ymm12, %ymm22, %ymm15
+vpaddd %ymm9, %ymm20, %ymm22
+vpunpckhqdq %ymm11, %ymm27, %ymm20
+vpsrld $10, %ymm16, %ymm9
+vprord $7, %ymm19, %ymm27
+vpxord %ymm9, %ymm31, %ymm11
+vprord $18, %ymm30, %ymm31
+vpaddd %ymm17, %ymm10, %ymm9
+vpaddd %ymm11, %ymm22, %ymm10
+vpxord %ymm31, %ymm21, %ymm22
+vpsrld $10, %ymm28, %ymm11
+vpxord %ymm11, %ymm14, %ymm21
+vpaddd %ymm29, %ymm15, %ymm31
+vpsrld $3, %ymm30, %ymm14
 vpaddd %ymm21, %ymm31, %ymm11
-vpaddd %ymm22, %ymm10, %ymm30
-vprord $19, %ymm16, %ymm15
-vprord $19, %ymm30, %ymm31
-vpaddd %ymm29, %ymm17, %ymm10
-vprord $17, %ymm16, %ymm22
-vprord $17, %ymm30, %ymm17
-vpxord %ymm15, %ymm22, %ymm29
-vprord $7, %ymm13, %ymm22
-vpxord %ymm20, %ymm22, %ymm15
-vpaddd 184(%rdi){1to8}, %ymm16, %ymm22
-vpaddd %ymm18, %ymm25, %ymm20
-vpaddd %ymm23, %ymm13, %ymm25
-vpaddd 188(%rdi){1to8}, %ymm30, %ymm18
-vpxord %ymm31, %ymm17, %ymm17
-vpunpckldq %ymm18, %ymm22, %ymm31
-vpsrld $3, %ymm13, %ymm13
-vmovdqa32 %ymm31, 1472(%rcx)
-vprord $18, %ymm28, %ymm31
-vpunpckhdq %ymm18, %ymm22, %ymm22
-vprord $7, %ymm28, %ymm18
-vpxord %ymm13, %ymm15, %ymm15
-vpsrld $10, %ymm16, %ymm13
-vmovdqa32 %ymm22, 1504(%rcx)
-vpxord %ymm13, %ymm29, %ymm22
-vpxord %ymm31, %ymm18, %ymm29
-vpsrld $3, %ymm28, %ymm13
-vpsrld $10, %ymm30, %ymm18
-vpxord %ymm13, %ymm29, %ymm31
-vprord $18, %ymm9, %ymm29
-vpaddd %ymm22, %ymm20, %ymm13
-vpxord %ymm18, %ymm17, %ymm20
-vpaddd %ymm12, %ymm28, %ymm22
-vpaddd %ymm20, %ymm10, %ymm17
-vprord $19, %ymm13, %ymm18
-vprord $19, %ymm17, %ymm28
-vpaddd %ymm31, %ymm25, %ymm10
-vprord $17, %ymm13, %ymm20
-vprord $17, %ymm17, %ymm25
-vpxord %ymm18, %ymm20, %ymm31
-vprord $7, %ymm9, %ymm20
-vpxord %ymm29, %ymm20, %ymm18
-vpaddd 192(%rdi){1to8}, %ymm13, %ymm20
-vpaddd %ymm15, %ymm11, %ymm29
-vpaddd %ymm16, %ymm9, %ymm11
-vpaddd 196(%rdi){1to8}, %ymm17, %ymm15
-vpxord %ymm28, %ymm25, %ymm25
-vpunpckldq %ymm15, %ymm20, %ymm28
-vpsrld $3, %ymm9, %ymm9
-vmovdqa32 %ymm28, 1536(%rcx)
-vprord $18, %ymm19, %ymm28
-vpunpckhdq %ymm15, %ymm20, %ymm20
-vprord $7, %ymm19, %ymm15
-vpxord %ymm9, %ymm18, %ymm18
-vpsrld $10, %ymm13, %ymm9
-vmovdqa32 %ymm20, 1568(%rcx)
-vpxord %ymm9, %ymm31, %ymm20
-vpxord %ymm28, %ymm15, %ymm31
-vpsrld $3, %ymm19, %ymm9
-vpsrld $10, %ymm17, %ymm15
-vpxord %ymm9, %ymm31, %ymm28
-vprord $18, %ymm24, %ymm31
-vpaddd %ymm20, %ymm29, %ymm9
-vpxord %ymm15, %ymm25, %ymm29
-vpaddd %ymm30, %ymm19, %ymm20
-vpaddd %ymm29, %ymm10, %ymm25
-vprord $19, %ymm9, %ymm15
-vprord $19, %ymm25, %ymm19
-vpaddd %ymm28, %ymm11, %ymm10
-vprord $17, %ymm9, %ymm29
-vprord $17, %ymm25, %ymm11
-vpxord %ymm15, %ymm29, %ymm28
-vprord $7, %ymm24, %ymm29
-vpxord %ymm31, %ymm29, %ymm15
-vpaddd 200(%rdi){1to8}, %ymm9, %ymm29
-vpaddd %ymm18, %ymm22, %ymm31
-vpaddd %ymm13, %ymm24, %ymm22
-vpaddd 204(%rdi){1to8}, %ymm25, %ymm18
-vpxord %ymm19, %ymm11, %ymm11
-vpunpckldq %ymm18, %ymm29, %ymm19
-vpsrld $3, %ymm24, %ymm24
-vmovdqa32 %ymm19, 1600(%rcx)
-vprord $18, %ymm26, %ymm19
-vpunpckhdq %ymm18, %ymm29, %ymm29
-vprord $7, %ymm26, %ymm18
-vpxord %ymm24, %ymm15, %ymm15
-vpsrld $10, %ymm9, %ymm24
-vmovdqa32 %ymm29, 1632(%rcx)
-vpxord %ymm24, %ymm28, %ymm29
-vpxord %ymm19, %ymm18, %ymm28
-vpsrld $3, %ymm26, %ymm24
-vpsrld $10, %ymm25, %ymm18
-vpxord %ymm24, %ymm28, %ymm19
-vprord $18, %ymm14, %ymm28
-vpaddd %ymm29, %ymm31, %ymm24
-vpxord %ymm18, %ymm11, %ymm31
-vpaddd %ymm17, %ymm26, %ymm29
-vpaddd %ymm31, %ymm10, %ymm11
-vprord $19, %ymm24, %ymm18
-vprord $19, %ymm11, %ymm26
-vpaddd %ymm19, %ymm22, %ymm17
-vprord $17, %ymm24, %ymm10
-vprord $17, %ymm11, %ymm31
-vpxord %ymm18, %ymm10, %ymm22
-vprord $7, %ymm14, %ymm19
-vpxord %ymm28, %ymm19, %ymm10
-vpaddd 208(%rdi){1to8}, %ymm24, %ymm18
-vpaddd %ymm15, %ymm20, %ymm19
-vpaddd %ymm9, %ymm14, %ymm28
-vpaddd 212(%rdi){1to8}, %ymm11, %ymm20
-vpxord %ymm26, %ymm31, %ymm15
-vpunpckldq %ymm20, %ymm18, %ymm9
-vpsrld $3, %ymm14, %ymm31
-vmovdqa32 %ymm9, 1664(%rcx)
-vprord $18, %ymm27, %ymm26
-vpunpckhdq %ymm20, %ymm18, %ymm14
-vprord $7, %ymm27, %ymm9
-vpxord %ymm31, %ymm10, %ymm18
-vpsrld $10, %ymm24, %ymm20
-vmovdqa32 %ymm14, 1696(%rcx)
-vpxord %ymm20, %ymm22, %ymm10
-vpxord %ymm26, %ymm9, %ymm31
-vpsrld $3, %ymm27, %ymm14
-vpsrld $10, %ymm11, %ymm22
-vpxord %ymm14, %ymm31, %ymm20
-vprord $18, %ymm21, %ymm9
-vpaddd %ymm10, %ymm19, %ymm26
-vpxord %ymm22, %ymm15, %ymm31
-vpaddd %ymm25, %ymm27, %ymm14
-vpaddd %ymm31, %ymm17, %ymm19
-vprord $19, %ymm26, %ymm10
-vprord $19, %ymm19, %ymm15
-vpaddd %ymm20, %ymm28, %ymm22
-vprord $17, %ymm26, %ymm27
-vprord $17, %ymm19, %ymm25
-vpxord %ymm10, %ymm27, %ymm17
-vprord $7, %ymm21, %ymm31
-vpxord %ymm9, %ymm31, %ymm28
-vpaddd 216(%rdi){1to8}, %ymm26, %ymm20
-vpaddd %ymm18, %ymm29, %ymm27
-vpaddd %ymm24, %ymm21, %ymm10
-vpaddd 220(%rdi){1to8}, %ymm19, %ymm31
-vpxord %ymm15, %ymm25, %ymm9
-vpunpckldq %ymm31, %ymm20, %ymm29
-vpsrld $3, %ymm21, %ymm18
-vmovdqa32 %ymm29, 1728(%rcx)
-vprord $18, %ymm23, %ymm24
-vpunpckhdq %ymm31, %ymm20, %ymm25
-vprord $7, %ymm23, %ymm15
-vpxord %ymm18, %ymm28, %ymm21
-vpsrld $10, %ymm26, %ymm29
-vmovdqa32 %ymm25, 1760(%rcx)
-vpxord %ymm29, %ymm17, %ymm20
-vpxord %ymm24, %ymm15, %ymm31
-vpsrld $3, %ymm23, %ymm28
-vpsrld $10, %ymm19, %ymm18
-vpxord %ymm28, %ymm31, %ymm25
-vprord $18, %ymm12, %ymm17
-vpaddd %ymm20, %ymm27, %ymm29
-vpxord %ymm18, %ymm9, %ymm15
-vpaddd %ymm11, %ymm23, %ymm24
-vpaddd %ymm15, %ymm22, %ymm31
-vprord $19, %ymm29, %ymm28
-vprord $19, %ymm31, %ymm27
-vpaddd %ymm25, %ymm10, %ymm20
-vprord $17, %ymm29, %ymm9
-vprord $17, %ymm31, %ymm18
-vpxord %ymm28, %ymm9, %ymm23
-vprord $7, %ymm12, %ymm11
-vpxord %ymm17, %ymm11, %ymm22
-vpaddd 224(%rdi){1to8}, %ymm29, %ymm15
-vpaddd %ymm21, %ymm14, %ymm10
-vpaddd %ymm26, %ymm12, %ymm25
-vpaddd 228(%rdi){1to8}, %ymm31, %ymm9
-vpxord %ymm27, %ymm18, %ymm28
-vpunpckldq %ymm9, %ymm15, %ymm11
-vpsrld $3, %ymm12, %ymm17
-vmovdqa32 %ymm11, 1792(%rcx)
-vprord $18, %ymm16, %ymm14
-vpunpckhdq %ymm9, %ymm15, %ymm21
-vprord $7, %ymm16, %ymm26
-vpxord %ymm17, %ymm22, %ymm18
-vpsrld $10, %ymm29, %ymm27
-vmovdqa32 %ymm21, 1824(%rcx)
-vpxord %ymm27, %ymm23, %ymm12
-vpxord %ymm14, %ymm26, %ymm11
-vpsrld $3, %ymm16, %ymm15
-vpsrld $10, %ymm31, %ymm9
-vpxord %ymm15, %ymm11, %ymm22
-vprord $18, %ymm30, %ymm17
-vpaddd %ymm12, %ymm10, %ymm21
-vpxord %ymm9, %ymm28, %ymm23
-vpaddd %ymm19, %ymm16, %ymm27
-vpaddd %ymm23, %ymm20, %ymm26
-vprord $19, %ymm21, %ymm14
-vprord $19, %ymm26, %ymm31
-vpaddd %ymm22, %ymm25, %ymm11
-vprord $17, %ymm21, %ymm15
-vprord $17, %ymm26, %ymm10
-vpxord %ymm14, %ymm15, %ymm12
-vprord $7, %ymm30, %ymm28
-vpxord %ymm17, %ymm28, %ymm9
-vpaddd 232(%rdi){1to8}, %ymm21, %ymm16
-vpaddd %ymm18, %ymm24, %ymm19
-vpaddd %ymm29, %ymm30, %ymm20
-vpaddd 236(%rdi){1to8}, %ymm26, %ymm23
-vpxord %ymm31, %ymm10, %ymm25
-vpunpckldq %ymm23, %ymm16, %ymm22
-vpsrld $3, %ymm30, %ymm15
-vmovdqa32 %ymm22, 1856(%rcx)
-vprord $18, %ymm13, %ymm14
-vpunpckhdq %ymm23, %ymm16, %ymm28
-vprord $7, %ymm13, %ymm17
-vpxord %ymm15, %ymm9, %ymm24
-vpsrld $10, %ymm21, %ymm18
-vmovdqa32 %ymm28, 1888(%rcx)
-vpxord %ymm18, %ymm12, %ymm29
-vpxord %ymm14, %ymm17, %ymm10
-vpsrld $3, %ymm13, %ymm31
-vpsrld $10, %ymm26, %ymm30
-vpxord %ymm31, %ymm10, %ymm22
-vpaddd %ymm29, %ymm19, %ymm16
-vpxord %ymm30, %ymm25, %ymm23
-vpaddd %ymm23, %ymm11, %ymm9
-vprord $19, %ymm16, %ymm15
+vpsrld $3, %ymm19, %ymm15
+vpxord %ymm14, %ymm22, %ymm29
+vprord $18, %ymm19, %ymm31
+vprord $19, %ymm11, %ymm21
+vpxord %ymm31, %ymm27, %ymm22
+vprord $17, %ymm11, %ymm14
+vprord $19, %ymm10, %ymm27
+vprord $17, %ymm10, %ymm31
+vpxord %ymm15, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm15
+vprord $7, %ymm23, %ymm14
+vpxord %ymm27, %ymm31, %ymm21
+vpaddd %ymm18, %ymm30, %ymm31
+vpaddd %ymm29, %ymm9, %ymm27
+vpsrld $10, %ymm10, %ymm30
+vprord $7, %ymm13, %ymm9
+vpxord %ymm30, %ymm21, %ymm29
+vprord $18, %ymm23, %ymm21
+vpaddd %ymm20, %ymm19, %ymm30
+vpaddd %ymm29, %ymm27, %ymm19
+vpaddd 64(%rdi){1to8}, %ymm10, %ymm27
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm11, %ymm14
+vpaddd 68(%rdi){1to8}, %ymm11, %ymm21
+vpxord %ymm14, %ymm15, %ymm15
+vpunpckldq %ymm21, %ymm27, %ymm14
+vpaddd %ymm22, %ymm31, %ymm31
+vpsrld $3, %ymm23, %ymm22
+vpaddd %ymm15, %ymm31, %ymm31
+vpunpckhdq %ymm21, %ymm27, %ymm15
+vmovdqa32 %ymm15, 544(%rcx)
+vpsrld $3, %ymm13, %ymm27
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm13, %ymm15
+vmovdqa32 %ymm14, 512(%rcx)
+vprord $19, %ymm31, %ymm29
+vpxord %ymm15, %ymm9, %ymm22
+vprord $17, %ymm31, %ymm14
+vprord $19, %ymm19, %ymm9
+vprord $17, %ymm19, %ymm15
+vpxord %ymm27, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm27
+vprord $7, %ymm25, %ymm14
+vpxord %ymm9, %ymm15, %ymm29
+vpaddd %ymm16, %ymm23, %ymm15
+vpaddd %ymm21, %ymm30, %ymm9
+vpsrld $10, %ymm19, %ymm23
+vprord $7, %ymm26, %ymm30
+vpxord %ymm23, %ymm29, %ymm21
+vprord $18, %ymm25, %ymm29
+vpaddd %ymm28, %ymm13, %ymm23
+vpaddd %ymm21, %ymm9, %ymm13
+vpaddd 72(%rdi){1to8}, %ymm19, %ymm9
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm31, %ymm14
+vpaddd 76(%rdi){1to8}, %ymm31, %ymm29
+vpxord %ymm14, %ymm27, %ymm27
+vpunpckldq %ymm29, %ymm9, %ymm14
+vpaddd %ymm22, %ymm15, %ymm15
+vpsrld $3, %ymm25, %ymm22
+vpaddd %ymm27, %ymm15, %ymm15
+vpunpckhdq %ymm29, %ymm9, %ymm27
+vmovdqa32 %ymm27, 608(%rcx)
+vpsrld $3, %ymm26, %ymm9
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm26, %ymm27
+vmovdqa32 %ymm14, 576(%rcx)
+vprord $19, %ymm15, %ymm21
+vpxord %ymm27, %ymm30, %ymm22
+vprord $17, %ymm15, %ymm14
+vprord $19, %ymm13, %ymm30
+vprord $17, %ymm13, %ymm27
+vpxord %ymm9, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm9
+vprord $7, %ymm24, %ymm14
+vpxord %ymm30, %ymm27, %ymm21
+vpaddd %ymm10, %ymm25, %ymm27
+vpaddd %ymm29, %ymm23, %ymm30
+vpsrld $10, %ymm13, %ymm25
+vprord $7, %ymm12, %ymm23
+vpxord %ymm25, %ymm21, %ymm29
+vprord $18, %ymm24, %ymm21
+vpaddd %ymm11, %ymm26, %ymm25
+vpaddd %ymm29, %ymm30, %ymm26
+vpaddd 80(%rdi){1to8}, %ymm13, %ymm30
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm15, %ymm14
+vpaddd 84(%rdi){1to8}, %ymm15, %ymm21
+vpxord %ymm14, %ymm9, %ymm9
+vpunpckldq %ymm21, %ymm30, %ymm14
+vpaddd %ymm22, %ymm27, %ymm27
+vpsrld $3, %ymm24, %ymm22
+vpaddd %ymm9, %ymm27, %ymm27
+vpunpckhdq %ymm21, %ymm30, %ymm9
+vmovdqa32 %ymm9, 672(%rcx)
+vpsrld $3, %ymm12, %ymm30
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm12, %ymm9
+vmovdqa32 %ymm14, 640(%rcx)
+vprord $19, %ymm27, %ymm29
+vpxord %ymm9, %ymm23, %ymm22
+vprord $17, %ymm27, %ymm14
+vprord $19, %ymm26, %ymm23
+vprord $17, %ymm26, %ymm9
+vpxord %ymm30, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm30
+vprord $7, %ymm17, %ymm14
+vpxord %ymm23, %ymm9, %ymm29
+vpaddd %ymm19, %ymm24, %ymm9
+vpaddd %ymm21, %ymm25, %ymm23
+vpsrld $10, %ymm26, %ymm24
+vprord $7, %ymm18, %ymm25
+vpxord %ymm24, %ymm29, %ymm21
+vprord $18, %ymm17, %ymm29
+vpaddd %ymm31, %ymm12, %ymm24
+vpaddd %ymm21, %ymm23, %ymm12
+vpaddd 88(%rdi){1to8}, %ymm26, %ymm23
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm27, %ymm14
+vpaddd 92(%rdi){1to8}, %ymm27, %ymm29
+vpxord %ymm14, %ymm30, %ymm30
+vpunpckldq %ymm29, %ymm23, %ymm14
+vpaddd %ymm22, %ymm9, %ymm9
+vpsrld $3, %ymm17, %ymm22
+vpaddd %ymm30, %ymm9, %ymm9
+vpunpckhdq %ymm29, %ymm23, %ymm30
+vmovdqa32 %ymm30, 736(%rcx)
+vpsrld $3, %ymm18, %ymm23
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm18, %ymm30
+vmovdqa32 %ymm14, 704(%rcx)
 vprord $19, %ymm9, %ymm21
-vpaddd %ymm22, %ymm20, %ymm28
-vprord $17, %ymm16, %ymm12
-vprord $17, %ymm9, %ymm18
-vpxord %ymm15, %ymm12, %ymm17
-vpaddd 240(%rdi){1to8}, %ymm16, %ymm14
-vpaddd %ymm24, %ymm27, %ymm13
-vpaddd 244(%rdi){1to8}, %ymm9, %ymm26
-vpxord %ymm21, %ymm18, %ymm10
-vpunpckldq %ymm26, %ymm14, %ymm31
-vmovdqa32 %ymm31, 1920(%rcx)
-vpunpckhdq %ymm26, %ymm14, %ymm19
-vpsrld $10, %ymm16, %ymm29
-vmovdqa32 %ymm19, 1952(%rcx)
-vpxord %ymm29, %ymm17, %ymm25
-vpsrld $10, %ymm9, %ymm30
-vpaddd %ymm25, %ymm13, %ymm11
-vpxord %ymm30, %ymm10, %ymm23
-vpaddd %ymm23, %ymm28, %ymm20
-vpaddd 248(%rdi){1to8}, %ymm11, %ymm22
-vpaddd 252(%rdi){1to8}, %ymm20, %ymm12
-vpunpckldq %ymm12, %ymm22, %ymm15
-vmovdqa32 %ymm15, 1984(%rcx)
-vpunpckhdq %ymm12, %ymm22, %ymm27
-vmovdqa32 %ymm27, 2016(%rcx)
+vpxord %ymm30, %ymm25, %ymm22
+vprord $17, %ymm9, %ymm14
+vprord $19, %ymm12, %ymm25
+vprord $17, %ymm12, %ymm30
+vpxord %ymm23, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm23
+vprord $7, %ymm20, %ymm14
+vpxord %ymm25, %ymm30, %ymm21
+vpaddd %ymm13, %ymm17, %ymm30
+vpaddd %ymm29, %ymm24, %ymm25
+vpsrld $10, %ymm12, %ymm17
+vprord $7, %ymm16, %ymm24
+vpxord %ymm17, %ymm21, %ymm29
+vprord $18, %ymm20, %ymm21
+vpaddd %ymm15, %ymm18, %ymm17
+vpaddd %ymm29, %ymm25, %ymm18
+vpaddd 96(%rdi){1to8}, %ymm12, %ymm25
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm9, %ymm14
+vpaddd 100(%rdi){1to8}, %ymm9, %ymm21
+vpxord %ymm14, %ymm23, %ymm23
+vpunpckldq %ymm21, %ymm25, %ymm14
+vpaddd %ymm22, %ymm30, %ymm30
+vpsrld $3, %ymm20, %ymm22
+vpaddd %ymm23, %ymm30, %ymm30
+vpunpckhdq %ymm21, %ymm25, %ymm23
+vmovdqa32 %ymm23, 800(%rcx)
+vpsrld $3, %ymm16, %ymm25
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm16, %ymm23
+vmovdqa32 %ymm14, 768(%rcx)
+vprord $19, %ymm30, %ymm29
+vpxord %ymm23, %ymm24, %ymm22
+vprord $17, %ymm30, %ymm14
+vprord $19, %ymm18, %ymm24
+vprord $17, %ymm18, %ymm23
+vpxord %ymm25, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm25
+vprord $7, %ymm28, %ymm14
+vpxord %ymm24, %ymm23, %ymm29
+vpaddd %ymm26, %ymm20, %ymm23
+vpaddd %ymm21, %ymm17, %ymm24
+vpsrld $10, %ymm18, %ymm20
+vprord $7, %ymm10, %ymm17
+vpxord %ymm20, %ymm29, %ymm21
+vprord $18, %ymm28, %ymm29
+vpaddd %ymm27, %ymm16, %ymm20
+vpaddd %ymm21, %ymm24, %ymm16
+vpaddd 104(%rdi){1to8}, %ymm18, %ymm24
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm30, %ymm14
+vpaddd 108(%rdi){1to8}, %ymm30, %ymm29
+vpxord %ymm14, %ymm25, %ymm25
+vpunpckldq %ymm29, %ymm24, %ymm14
+vpaddd %ymm22, %ymm23, %ymm23
+vpsrld $3, %ymm28, %ymm22
+vpaddd %ymm25, %ymm23, %ymm23
+vpunpckhdq %ymm29, %ymm24, %ymm25
+vmovdqa32 %ymm25, 864(%rcx)
+vpsrld $3, %ymm10, %ymm24
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm10, %ymm25
+vmovdqa32 %ymm14, 832(%rcx)
+vprord $19, %ymm23, %ymm21
+vpxord %ymm25, %ymm17, %ymm22
+vprord $17, %ymm23, %ymm14
+vprord $19, %ymm16, %ymm17
+vprord $17, %ymm16, %ymm25
+vpxord %ymm24, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm24
+vprord $7, %ymm11, %ymm14
+vpxord %ymm17, %ymm25, %ymm21
+vpaddd %ymm12, %ymm28, %ymm25
+vpaddd %ymm29, %ymm20, %ymm17
+vpsrld $10, %ymm16, %ymm28
+vprord $7, %ymm19, %ymm20
+vpxord %ymm28, %ymm21, %ymm29
+vprord $18, %ymm11, %ymm21
+vpaddd %ymm9, %ymm10, %ymm28
+vpaddd %ymm29, %ymm17, %ymm10
+vpaddd 112(%rdi){1to8}, %ymm16, %ymm17
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm23, %ymm14
+vpaddd 116(%rdi){1to8}, %ymm23, %ymm21
+vpxord %ymm14, %ymm24, %ymm24
+vpunpckldq %ymm21, %ymm17, %ymm14
+vpaddd %ymm22, %ymm25, %ymm25
+vpsrld $3, %ymm11, %ymm22
+vpaddd %ymm24, %ymm25, %ymm25
+vpunpckhdq %ymm21, %ymm17, %ymm24
+vmovdqa32 %ymm24, 928(%rcx)
+vpsrld $3, %ymm19, %ymm17
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm19, %ymm24
+vmovdqa32 %ymm14, 896(%rcx)
+vprord $19, %ymm25, %ymm29
+vpxord %ymm24, %ymm20, %ymm22
+vprord $17, %ymm25, %ymm14
+vprord $19, %ymm10, %ymm20
+vprord $17, %ymm10, %ymm24
+vpxord %ymm17, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm17
+vprord $7, %ymm31, %ymm14
+vpxord %ymm20, %ymm24, %ymm29
+vpaddd %ymm18, %ymm11, %ymm24
+vpaddd %ymm21, %ymm28, %ymm20
+vpsrld $10, %ymm10, %ymm11
+vprord $7, %ymm13, %ymm28
+vpxord %ymm11, %ymm29, %ymm21
+vprord $18, %ymm31, %ymm29
+vpaddd %ymm30, %ymm19, %ymm11
+vpaddd %ymm21, %ymm20, %ymm19
+vpaddd 120(%rdi){1to8}, %ymm10, %ymm20
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm25, %ymm14
+vpaddd 124(%rdi){1to8}, %ymm25, %ymm29
+vpxord %ymm14, %ymm17, %ymm17
+vpunpckldq %ymm29, %ymm20, %ymm14
+vpaddd %ymm22, %ymm24, %ymm24
+vpsrld $3, %ymm31, %ymm22
+vpaddd %ymm17, %ymm24, %ymm24
+vpunpckhdq %ymm29, %ymm20, %ymm17
+vmovdqa32 %ymm17, 992(%rcx)
+vpsrld $3, %ymm13, %ymm20
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm13, %ymm17
+vmovdqa32 %ymm14, 960(%rcx)
+vprord $19, %ymm24, %ymm21
+vpxord %ymm17, %ymm28, %ymm22
+vprord $17, %ymm24, %ymm14
+vprord $19, %ymm19, %ymm28
+vprord $17, %ymm19, %ymm17
+vpxord %ymm20, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm20
+vprord $7, %ymm15, %ymm14
+vpxord %ymm28, %ymm17, %ymm21
+vpaddd %ymm16, %ymm31, %ymm17
+vpaddd %ymm29, %ymm11, %ymm28
+vpsrld $10, %ymm19, %ymm31
+vprord $7, %ymm26, %ymm11
+vpxord %ymm31, %ymm21, %ymm29
+vprord $18, %ymm15, %ymm21
+vpaddd %ymm23, %ymm13, %ymm31
+vpaddd %ymm29, %ymm28, %ymm13
+vpaddd 128(%rdi){1to8}, %ymm19, %ymm28
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm24, %ymm14
+vpaddd 132(%rdi){1to8}, %ymm24, %ymm21
+vpxord %ymm14, %ymm20, %ymm20
+vpunpckldq %ymm21, %ymm28, %ymm14
+vpaddd %ymm22, %ymm17, %ymm17
+vpsrld $3, %ymm15, %ymm22
+vpaddd %ymm20, %ymm17, %ymm17
+vpunpckhdq %ymm21, %ymm28, %ymm20
+vmovdqa32 %ymm20, 1056(%rcx)
+vpsrld $3, %ymm26, %ymm28
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm26, %ymm20
+vmovdqa32 %ymm14, 1024(%rcx)
+vprord $19, %ymm17, %ymm29
+vpxord %ymm20, %ymm11, %ymm22
+vprord $17, %ymm17, %ymm14
+vprord $19, %ymm13, %ymm11
+vprord $17, %ymm13, %ymm20
+vpxord %ymm28, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm28
+vprord $7, %ymm27, %ymm14
+vpxord %ymm11, %ymm20, %ymm29
+vpaddd %ymm10, %ymm15, %ymm20
+vpaddd %ymm21, %ymm31, %ymm11
+vpsrld $10, %ymm13, %ymm15
+vprord $7, %ymm12, %ymm31
+vpxord %ymm15, %ymm29, %ymm21
+vprord $18, %ymm27, %ymm29
+vpaddd %ymm25, %ymm26, %ymm15
+vpaddd %ymm21, %ymm11, %ymm26
+vpaddd 136(%rdi){1to8}, %ymm13, %ymm11
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm17, %ymm14
+vpaddd 140(%rdi){1to8}, %ymm17, %ymm29
+vpxord %ymm14, %ymm28, %ymm28
+vpunpckldq %ymm29, %ymm11, %ymm14
+vpaddd %ymm22, %ymm20, %ymm20
+vpsrld $3, %ymm27, %ymm22
+vpaddd %ymm28, %ymm20, %ymm20
+vpunpckhdq %ymm29, %ymm11, %ymm28
+vmovdqa32 %ymm28, 1120(%rcx)
+vpsrld $3, %ymm12, %ymm11
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm12, %ymm28
+vmovdqa32 %ymm14, 1088(%rcx)
+vprord $19, %ymm20, %ymm21
+vpxord %ymm28, %ymm31, %ymm22
+vprord $17, %ymm20, %ymm14
+vprord $19, %ymm26, %ymm31
+vprord $17, %ymm26, %ymm28
+vpxord %ymm11, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm11
+vprord $7, %ymm9, %ymm14
+vpxord %ymm31, %ymm28, %ymm21
+vpaddd %ymm19, %ymm27, %ymm28
+vpaddd %ymm29, %ymm15, %ymm31
+vpsrld $10, %ymm26, %ymm27
+vprord $7, %ymm18, %ymm15
+vpxord %ymm27, %ymm21, %ymm29
+vprord $18, %ymm9, %ymm21
+vpaddd %ymm24, %ymm12, %ymm27
+vpaddd %ymm29, %ymm31, %ymm12
+vpaddd 144(%rdi){1to8}, %ymm26, %ymm31
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm20, %ymm14
+vpaddd 148(%rdi){1to8}, %ymm20, %ymm21
+vpxord %ymm14, %ymm11, %ymm11
+vpunpckldq %ymm21, %ymm31, %ymm14
+vpaddd %ymm22, %ymm28, %ymm28
+vpsrld $3, %ymm9, %ymm22
+vpaddd %ymm11, %ymm28, %ymm28
+vpunpckhdq %ymm21, %ymm31, %ymm11
+vmovdqa32 %ymm11, 1184(%rcx)
+vpsrld $3, %ymm18, %ymm31
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm18, %ymm11
+vmovdqa32 %ymm14, 1152(%rcx)
+vprord $19, %ymm28, %ymm29
+vpxord %ymm11, %ymm15, %ymm22
+vprord $17, %ymm28, %ymm14
+vprord $19, %ymm12, %ymm15
+vprord $17, %ymm12, %ymm11
+vpxord %ymm31, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm31
+vprord $7, %ymm30, %ymm14
+vpxord %ymm15, %ymm11, %ymm29
+vpaddd %ymm13, %ymm9, %ymm11
+vpaddd %ymm21, %ymm27, %ymm15
+vpsrld $10, %ymm12, %ymm9
+vprord $7, %ymm16, %ymm27
+vpxord %ymm9, %ymm29, %ymm21
+vprord $18, %ymm30, %ymm29
+vpaddd %ymm17, %ymm18, %ymm9
+vpaddd %ymm21, %ymm15, %ymm18
+vpaddd 152(%rdi){1to8}, %ymm12, %ymm15
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm28, %ymm14
+vpaddd 156(%rdi){1to8}, %ymm28, %ymm29
+vpxord %ymm14, %ymm31, %ymm31
+vpunpckldq %ymm29, %ymm15, %ymm14
+vpaddd %ymm22, %ymm11, %ymm11
+vpsrld $3, %ymm30, %ymm22
+vpaddd %ymm31, %ymm11, %ymm11
+vpunpckhdq %ymm29, %ymm15, %ymm31
+vmovdqa32 %ymm31, 1248(%rcx)
+vpsrld $3, %ymm16, %ymm15
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm16, %ymm31
+vmovdqa32 %ymm14, 1216(%rcx)
+vprord $19, %ymm11, %ymm21
+vpxord %ymm31, %ymm27, %ymm22
+vprord $17, %ymm11, %ymm14
+vprord $19, %ymm18, %ymm27
+vprord $17, %ymm18, %ymm31
+vpxord %ymm15, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm15
+vprord $7, %ymm23, %ymm14
+vpxord %ymm27, %ymm31, %ymm21
+vpaddd %ymm26, %ymm30, %ymm31
+vpaddd %ymm29, %ymm9, %ymm27
+vpsrld $10, %ymm18, %ymm30
+vprord $7, %ymm10, %ymm9
+vpxord %ymm30, %ymm21, %ymm29
+vprord $18, %ymm23, %ymm21
+vpaddd %ymm20, %ymm16, %ymm30
+vpaddd %ymm29, %ymm27, %ymm16
+vpaddd 160(%rdi){1to8}, %ymm18, %ymm27
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm11, %ymm14
+vpaddd 164(%rdi){1to8}, %ymm11, %ymm21
+vpxord %ymm14, %ymm15, %ymm15
+vpunpckldq %ymm21, %ymm27, %ymm14
+vpaddd %ymm22, %ymm31, %ymm31
+vpsrld $3, %ymm23, %ymm22
+vpaddd %ymm15, %ymm31, %ymm31
+vpunpckhdq %ymm21, %ymm27, %ymm15
+vmovdqa32 %ymm15, 1312(%rcx)
+vpsrld $3, %ymm10, %ymm27
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm10, %ymm15
+vmovdqa32 %ymm14, 1280(%rcx)
+vprord $19, %ymm31, %ymm29
+vpxord %ymm15, %ymm9, %ymm22
+vprord $17, %ymm31, %ymm14
+vprord $19, %ymm16, %ymm9
+vprord $17, %ymm16, %ymm15
+vpxord %ymm27, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm27
+vprord $7, %ymm25, %ymm14
+vpxord %ymm9, %ymm15, %ymm29
+vpaddd %ymm12, %ymm23, %ymm15
+vpaddd %ymm21, %ymm30, %ymm9
+vpsrld $10, %ymm16, %ymm23
+vprord $7, %ymm19, %ymm30
+vpxord %ymm23, %ymm29, %ymm21
+vprord $18, %ymm25, %ymm29
+vpaddd %ymm28, %ymm10, %ymm23
+vpaddd %ymm21, %ymm9, %ymm10
+vpaddd 168(%rdi){1to8}, %ymm16, %ymm9
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm31, %ymm14
+vpaddd 172(%rdi){1to8}, %ymm31, %ymm29
+vpxord %ymm14, %ymm27, %ymm27
+vpunpckldq %ymm29, %ymm9, %ymm14
+vpaddd %ymm22, %ymm15, %ymm15
+vpsrld $3, %ymm25, %ymm22
+vpaddd %ymm27, %ymm15, %ymm15
+vpunpckhdq %ymm29, %ymm9, %ymm27
+vmovdqa32 %ymm27, 1376(%rcx)
+vpsrld $3, %ymm19, %ymm9
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm19, %ymm27
+vmovdqa32 %ymm14, 1344(%rcx)
+vprord $19, %ymm15, %ymm21
+vpxord %ymm27, %ymm30, %ymm22
+vprord $17, %ymm15, %ymm14
+vprord $19, %ymm10, %ymm30
+vprord $17, %ymm10, %ymm27
+vpxord %ymm9, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm9
+vprord $7, %ymm24, %ymm14
+vpxord %ymm30, %ymm27, %ymm21
+vpaddd %ymm18, %ymm25, %ymm27
+vpaddd %ymm29, %ymm23, %ymm30
+vpsrld $10, %ymm10, %ymm25
+vprord $7, %ymm13, %ymm23
+vpxord %ymm25, %ymm21, %ymm29
+vprord $18, %ymm24, %ymm21
+vpaddd %ymm11, %ymm19, %ymm25
+vpaddd %ymm29, %ymm30, %ymm19
+vpaddd 176(%rdi){1to8}, %ymm10, %ymm30
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm15, %ymm14
+vpaddd 180(%rdi){1to8}, %ymm15, %ymm21
+vpxord %ymm14, %ymm9, %ymm9
+vpunpckldq %ymm21, %ymm30, %ymm14
+vpaddd %ymm22, %ymm27, %ymm27
+vpsrld $3, %ymm24, %ymm22
+vpaddd %ymm9, %ymm27, %ymm27
+vpunpckhdq %ymm21, %ymm30, %ymm9
+vmovdqa32 %ymm9, 1440(%rcx)
+vpsrld $3, %ymm13, %ymm30
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm13, %ymm9
+vmovdqa32 %ymm14, 1408(%rcx)
+vprord $19, %ymm27, %ymm29
+vpxord %ymm9, %ymm23, %ymm22
+vprord $17, %ymm27, %ymm14
+vprord $19, %ymm19, %ymm23
+vprord $17, %ymm19, %ymm9
+vpxord %ymm30, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm30
+vprord $7, %ymm17, %ymm14
+vpxord %ymm23, %ymm9, %ymm29
+vpaddd %ymm16, %ymm24, %ymm9
+vpaddd %ymm21, %ymm25, %ymm23
+vpsrld $10, %ymm19, %ymm24
+vprord $7, %ymm26, %ymm25
+vpxord %ymm24, %ymm29, %ymm21
+vprord $18, %ymm17, %ymm29
+vpaddd %ymm31, %ymm13, %ymm24
+vpaddd %ymm21, %ymm23, %ymm13
+vpaddd 184(%rdi){1to8}, %ymm19, %ymm23
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm27, %ymm14
+vpaddd 188(%rdi){1to8}, %ymm27, %ymm29
+vpxord %ymm14, %ymm30, %ymm30
+vpunpckldq %ymm29, %ymm23, %ymm14
+vpaddd %ymm22, %ymm9, %ymm9
+vpsrld $3, %ymm17, %ymm22
+vpaddd %ymm30, %ymm9, %ymm9
+vpunpckhdq %ymm29, %ymm23, %ymm30
+vmovdqa32 %ymm30, 1504(%rcx)
+vpsrld $3, %ymm26, %ymm23
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm26, %ymm30
+vmovdqa32 %ymm14, 1472(%rcx)
+vprord $19, %ymm9, %ymm21
+vpxord %ymm30, %ymm25, %ymm22
+vprord $17, %ymm9, %ymm14
+vprord $19, %ymm13, %ymm25
+vprord $17, %ymm13, %ymm30
+vpxord %ymm23, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm23
+vprord $7, %ymm20, %ymm14
+vpxord %ymm25, %ymm30, %ymm21
+vpaddd %ymm10, %ymm17, %ymm30
+vpaddd %ymm29, %ymm24, %ymm25
+vpsrld $10, %ymm13, %ymm17
+vprord $7, %ymm12, %ymm24
+vpxord %ymm17, %ymm21, %ymm29
+vprord $18, %ymm20, %ymm21
+vpaddd %ymm15, %ymm26, %ymm17
+vpaddd %ymm29, %ymm25, %ymm26
+vpaddd 192(%rdi){1to8}, %ymm13, %ymm25
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm9, %ymm14
+vpaddd 196(%rdi){1to8}, %ymm9, %ymm21
+vpxord %ymm14, %ymm23, %ymm23
+vpunpckldq %ymm21, %ymm25, %ymm14
+vpaddd %ymm22, %ymm30, %ymm30
+vpsrld $3, %ymm20, %ymm22
+vpaddd %ymm23, %ymm30, %ymm30
+vpunpckhdq %ymm21, %ymm25, %ymm23
+vmovdqa32 %ymm23, 1568(%rcx)
+vpsrld $3, %ymm12, %ymm25
+vpxord %ymm22, %ymm29, %ymm21
+vprord $18, %ymm12, %ymm23
+vmovdqa32 %ymm14, 1536(%rcx)
+vprord $19, %ymm30, %ymm29
+vpxord %ymm23, %ymm24, %ymm22
+vprord $17, %ymm30, %ymm14
+vprord $19, %ymm26, %ymm24
+vprord $17, %ymm26, %ymm23
+vpxord %ymm25, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm25
+vprord $7, %ymm28, %ymm14
+vpxord %ymm24, %ymm23, %ymm29
+vpaddd %ymm19, %ymm20, %ymm23
+vpaddd %ymm21, %ymm17, %ymm24
+vpsrld $10, %ymm26, %ymm20
+vprord $7, %ymm18, %ymm17
+vpxord %ymm20, %ymm29, %ymm21
+vprord $18, %ymm28, %ymm29
+vpaddd %ymm27, %ymm12, %ymm20
+vpaddd %ymm21, %ymm24, %ymm12
+vpaddd 200(%rdi){1to8}, %ymm26, %ymm24
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm30, %ymm14
+vpaddd 204(%rdi){1to8}, %ymm30, %ymm29
+vpxord %ymm14, %ymm25, %ymm25
+vpunpckldq %ymm29, %ymm24, %ymm14
+vpaddd %ymm22, %ymm23, %ymm23
+vpsrld $3, %ymm28, %ymm22
+vpaddd %ymm25, %ymm23, %ymm23
+vpunpckhdq %ymm29, %ymm24, %ymm25
+vmovdqa32 %ymm25, 1632(%rcx)
+vpsrld $3, %ymm18, %ymm24
+vpxord %ymm22, %ymm21, %ymm29
+vprord $18, %ymm18, %ymm25
+vmovdqa32 %ymm14, 1600(%rcx)
+vprord $19, %ymm23, %ymm21
+vpxord %ymm25, %ymm17, %ymm22
+vprord $17, %ymm23, %ymm14
+vprord $19, %ymm12, %ymm17
+vprord $17, %ymm12, %ymm25
+vpxord %ymm24, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm24
+vprord $7, %ymm11, %ymm14
+vpxord %ymm17, %ymm25, %ymm21
+vpaddd %ymm13, %ymm28, %ymm25
+vpaddd %ymm29, %ymm20, %ymm17
+vpsrld $10, %ymm12, %ymm28
+vprord $7, %ymm16, %ymm20
+vpxord %ymm28, %ymm21, %ymm29
+vprord $18, %ymm11, %ymm21
+vpaddd %ymm9, %ymm18, %ymm28
+vpaddd %ymm29, %ymm17, %ymm18
+vpaddd 208(%rdi){1to8}, %ymm12, %ymm9
+vpxord %ymm21, %ymm14, %ymm17
+vpsrld $10, %ymm23, %ymm29
+vpaddd 212(%rdi){1to8}, %ymm23, %ymm14
+vpxord %ymm29, %ymm24, %ymm21
+vpunpckldq %ymm14, %ymm9, %ymm24
+vpaddd %ymm22, %ymm25, %ymm29
+vpsrld $3, %ymm11, %ymm25
+vpaddd %ymm21, %ymm29, %ymm22
+vpunpckhdq %ymm14, %ymm9, %ymm29
+vmovdqa32 %ymm29, 1696(%rcx)
+vpsrld $3, %ymm16, %ymm21
+vpxord %ymm25, %ymm17, %ymm9
+vprord $18, %ymm16, %ymm14
+vmovdqa32 %ymm24, 1664(%rcx)
+vprord $19, %ymm22, %ymm29
+vpxord %ymm14, %ymm20, %ymm17
+vprord $17, %ymm22, %ymm25
+vprord $19, %ymm18, %ymm24
+vprord $17, %ymm18, %ymm20
+vpxord %ymm21, %ymm17, %ymm14
+vpxord %ymm29, %ymm25, %ymm17
+vprord $7, %ymm31, %ymm21
+vpxord %ymm24, %ymm20, %ymm25
+vpaddd %ymm26, %ymm11, %ymm29
+vpaddd %ymm9, %ymm28, %ymm20
+vpsrld $10, %ymm18, %ymm24
+vprord $7, %ymm10, %ymm11
+vpxord %ymm24, %ymm25, %ymm26
+vprord $18, %ymm31, %ymm28
+vpaddd %ymm30, %ymm16, %ymm9
+vpaddd %ymm26, %ymm20, %ymm25
+vpaddd 216(%rdi){1to8}, %ymm18, %ymm24
+vpxord %ymm28, %ymm21, %ymm16
+vpsrld $10, %ymm22, %ymm30
+vpaddd 220(%rdi){1to8}, %ymm22, %ymm20
+vpxord %ymm30, %ymm17, %ymm26
+vpunpckldq %ymm20, %ymm24, %ymm21
+vpaddd %ymm14, %ymm29, %ymm28
+vpsrld $3, %ymm31, %ymm17
+vpaddd %ymm26, %ymm28, %ymm30
+vpunpckhdq %ymm20, %ymm24, %ymm29
+vmovdqa32 %ymm29, 1760(%rcx)
+vpsrld $3, %ymm10, %ymm14
+vpxord %ymm17, %ymm16, %ymm28
+vprord $18, %ymm10, %ymm26
+vmovdqa32 %ymm21, 1728(%rcx)
+vprord $19, %ymm30, %ymm24
+vpxord %ymm26, %ymm11, %ymm20
+vprord $17, %ymm30, %ymm29
+vprord $19, %ymm25, %ymm16
+vprord $17, %ymm25, %ymm17
+vpxord %ymm14, %ymm20, %ymm21
+vpxord %ymm24, %ymm29, %ymm11
+vprord $7, %ymm15, %ymm26
+vpxord %ymm16, %ymm17, %ymm20
+vpaddd %ymm12, %ymm31, %ymm14
+vpaddd %ymm28, %ymm9, %ymm29
+vpsrld $10, %ymm25, %ymm24
+vprord $7, %ymm19, %ymm17
+vpxord %ymm24, %ymm20, %ymm16
+vprord $18, %ymm15, %ymm31
+vpaddd %ymm23, %ymm10, %ymm12
+vpaddd %ymm16, %ymm29, %ymm9
+vpaddd 224(%rdi){1to8}, %ymm25, %ymm28
+vpxord %ymm31, %ymm26, %ymm20
+vpsrld $10, %ymm30, %ymm24
+vpaddd 228(%rdi){1to8}, %ymm30, %ymm10
+vpxord %ymm24, %ymm11, %ymm23
+vpunpckldq %ymm10, %ymm28, %ymm29
+vpaddd %ymm21, %ymm14, %ymm16
+vpsrld $3, %ymm15, %ymm26
+vpaddd %ymm23, %ymm16, %ymm31
+vpunpckhdq %ymm10, %ymm28, %ymm30
+vmovdqa32 %ymm30, 1824(%rcx)
+vpsrld $3, %ymm19, %ymm11
+vpxord %ymm26, %ymm20, %ymm24
+vprord $18, %ymm19, %ymm14
+vmovdqa32 %ymm29, 1792(%rcx)
+vprord $19, %ymm31, %ymm21
+vpxord %ymm14, %ymm17, %ymm16
+vprord $17, %ymm31, %ymm23
+vprord $19, %ymm9, %ymm28
+vprord $17, %ymm9, %ymm10
+vpxord %ymm11, %ymm16, %ymm30
+vpxord %ymm21, %ymm23, %ymm20
+vprord $7, %ymm27, %ymm26
+vpxord %ymm28, %ymm10, %ymm29
+vpaddd %ymm18, %ymm15, %ymm17
+vpaddd %ymm24, %ymm12, %ymm14
+vpsrld $10, %ymm9, %ymm16
+vprord $7, %ymm13, %ymm11
+vpxord %ymm16, %ymm29, %ymm23
+vprord $18, %ymm27, %ymm21
+vpaddd %ymm22, %ymm19, %ymm10
+vpaddd %ymm23, %ymm14, %ymm28
+vpaddd 232(%rdi){1to8}, %ymm9, %ymm15
+vpxord %ymm21, %ymm26, %ymm18
+vpsrld $10, %ymm31, %ymm12
+vpaddd 236(%rdi){1to8}, %ymm31, %ymm24
+vpxord %ymm12, %ymm20, %ymm29
+vpunpckldq %ymm24, %ymm15, %ymm16
+vpaddd %ymm30, %ymm17, %ymm19
+vpsrld $3, %ymm27, %ymm22
+vpaddd %ymm29, %ymm19, %ymm14
+vpunpckhdq %ymm24, %ymm15, %ymm23
+vmovdqa32 %ymm23, 1888(%rcx)
+vpsrld $3, %ymm13, %ymm9
+vpxord %ymm22, %ymm18, %ymm26
+vprord $18, %ymm13, %ymm21
+vmovdqa32 %ymm16, 1856(%rcx)
+vprord $19, %ymm14, %ymm31
+vpxord %ymm21, %ymm11, %ymm20
+vprord $17, %ymm14, %ymm12
+vprord $19, %ymm28, %ymm17
+vprord $17, %ymm28, %ymm30
+vpxord %ymm9, %ymm20, %ymm19
+vpxord %ymm31, %ymm12, %ymm29
+vpxord %ymm17, %ymm30, %ymm15
+vpaddd %ymm25, %ymm27, %ymm24
+vpaddd %ymm26, %ymm10, %ymm23
+vpsrld $10, %ymm28, %ymm18
+vpxord %ymm18, %ymm15, %ymm22
+vpaddd %ymm22, %ymm23, %ymm13
+vpaddd 240(%rdi){1to8}, %ymm28, %ymm16
+vpsrld $10, %ymm14, %ymm11
+vpaddd 244(%rdi){1to8}, %ymm14, %ymm21
+vpxord %ymm11, %ymm29, %ymm20
+vpunpckldq %ymm21, %ymm16, %ymm9
+vpaddd %ymm19, %ymm24, %ymm12
+vpaddd %ymm20, %ymm12, %ymm31
+vpunpckhdq %ymm21, %ymm16, %ymm30
+vmovdqa32 %ymm30, 1952(%rcx)
+vmovdqa32 %ymm9, 1920(%rcx)
+vpaddd 248(%rdi){1to8}, %ymm13, %ymm17
+vpaddd 252(%rdi){1to8}, %ymm31, %ymm27
+vpunpckldq %ymm27, %ymm17, %ymm25
+vpunpckhdq %ymm27, %ymm17, %ymm10
+vmovdqa32 %ymm10, 2016(%rcx)
+vmovdqa32 %ymm25, 1984(%rcx)
 xchg %rsi, %rcx
 add $128, %rax
 cmp %rdx, %rax
 jae 2f
 .p2align 6
 1:
-vmovdqu32 0(%r10,%rax), %xmm9
 vmovq 0(%rsi), %xmm0
-vmovdqu32 0(%r11,%rax), %xmm10
-vmovdqu32 0(%r9,%rax), %xmm11
+vmovdqu32 0(%r10,%rax), %xmm9
 sha256rnds2 %xmm1, %xmm2
 vmovq 32(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vinserti32x4 $1, 64(%r11,%rax), %ymm10, %ymm12
-vmovdqu32 0(%r8,%rax), %xmm13
-vinserti32x4 $1, 64(%r10,%rax), %ymm9, %ymm14
-vinserti32x4 $1, 64(%r9,%rax), %ymm11, %ymm15
-vpshufb 384(%rdi), %ymm12, %ymm16
-vpshufb 384(%rdi), %ymm15, %ymm17
-vinserti32x4 $1, 64(%r8,%rax), %ymm13, %ymm18
+vmovdqu32 0(%r8,%rax), %xmm10
+vmovdqu32 0(%r9,%rax), %xmm11
+vinserti32x4 $1, 64(%r8,%rax), %ymm10, %ymm12
+vmovdqu32 0(%r11,%rax), %xmm13
 vmovq 64(%rsi), %xmm0
-vpaddd 256(%rdi), %ymm16, %ymm19
+vinserti32x4 $1, 64(%r11,%rax), %ymm13, %ymm14
 sha256rnds2 %xmm5, %xmm6
+vpshufb 384(%rdi), %ymm12, %ymm15
+vinserti32x4 $1, 64(%r10,%rax), %ymm9, %ymm16
+vinserti32x4 $1, 64(%r9,%rax), %ymm11, %ymm17
+vpshufb 384(%rdi), %ymm14, %ymm18
+vpshufb 384(%rdi), %ymm17, %ymm19
+vpshufb 384(%rdi), %ymm16, %ymm20
+vpaddd 256(%rdi), %ymm20, %ymm21
+vpaddd 256(%rdi), %ymm15, %ymm22
+vpaddd 256(%rdi), %ymm18, %ymm23
+vpunpckldq %ymm18, %ymm20, %ymm24
 vmovq 96(%rsi), %xmm0
-vpaddd 256(%rdi), %ymm17, %ymm20
 sha256rnds2 %xmm7, %xmm8
-vpshufb 384(%rdi), %ymm18, %ymm21
-vpshufb 384(%rdi), %ymm14, %ymm22
-vpunpckldq %ymm16, %ymm22, %ymm23
-vmovdqa32 %ymm19, 96(%rcx)
 vmovq 8(%rsi), %xmm0
+vpunpckldq %ymm19, %ymm15, %ymm25
+vmovdqa32 %ymm22, 0(%rcx)
 sha256rnds2 %xmm2, %xmm1
-vpaddd 256(%rdi), %ymm21, %ymm24
-vpunpckhdq %ymm16, %ymm22, %ymm25
-vmovdqa32 %ymm24, 0(%rcx)
 vmovq 40(%rsi), %xmm0
+vmovdqa32 %ymm21, 64(%rcx)
+vmovdqa32 %ymm23, 96(%rcx)
 sha256rnds2 %xmm4, %xmm3
 vmovq 72(%rsi), %xmm0
-vmovdqu32 16(%r10,%rax), %xmm26
 sha256rnds2 %xmm6, %xmm5
+vpaddd 256(%rdi), %ymm19, %ymm26
+vmovdqu32 16(%r10,%rax), %xmm27
 vmovq 104(%rsi), %xmm0
-vpaddd 256(%rdi), %ymm22, %ymm27
-vpunpckldq %ymm17, %ymm21, %ymm28
+vpunpckhdq %ymm18, %ymm20, %ymm28
+vpunpckhdq %ymm19, %ymm15, %ymm29
 sha256rnds2 %xmm8, %xmm7
+vpunpckhqdq %ymm28, %ymm29, %ymm30
 vmovq 128(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpunpckhdq %ymm17, %ymm21, %ymm29
-vmovdqu32 16(%r11,%rax), %xmm30
-vpunpckhqdq %ymm23, %ymm28, %ymm31
-vpunpcklqdq %ymm25, %ymm29, %ymm10
+vmovdqa32 %ymm26, 32(%rcx)
 vmovq 160(%rsi), %xmm0
-vmovdqa32 %ymm20, 32(%rcx)
-vmovdqu32 16(%r9,%rax), %xmm9
+vmovdqu32 16(%r8,%rax), %xmm31
+vpunpcklqdq %ymm28, %ymm29, %ymm10
 sha256rnds2 %xmm3, %xmm4
-vinserti32x4 $1, 80(%r11,%rax), %ymm30, %ymm11
 vmovq 192(%rsi), %xmm0
-vmovdqu32 16(%r8,%rax), %xmm12
-vmovdqa32 %ymm27, 64(%rcx)
+vmovdqu32 16(%r9,%rax), %xmm13
 sha256rnds2 %xmm5, %xmm6
 vmovq 224(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpunpckhqdq %ymm25, %ymm29, %ymm15
-vinserti32x4 $1, 80(%r10,%rax), %ymm26, %ymm13
-vinserti32x4 $1, 80(%r9,%rax), %ymm9, %ymm18
-vpshufb 384(%rdi), %ymm11, %ymm14
-vpshufb 384(%rdi), %ymm18, %ymm19
-vinserti32x4 $1, 80(%r8,%rax), %ymm12, %ymm16
-vpaddd 288(%rdi), %ymm14, %ymm24
+vinserti32x4 $1, 80(%r8,%rax), %ymm31, %ymm12
+vmovdqu32 16(%r11,%rax), %xmm9
+vpunpcklqdq %ymm24, %ymm25, %ymm11
+vinserti32x4 $1, 80(%r11,%rax), %ymm9, %ymm14
 vmovq 136(%rsi), %xmm0
-vpaddd 288(%rdi), %ymm19, %ymm22
+vpshufb 384(%rdi), %ymm12, %ymm17
 sha256rnds2 %xmm2, %xmm1
+vinserti32x4 $1, 80(%r10,%rax), %ymm27, %ymm16
+vpunpckhqdq %ymm24, %ymm25, %ymm22
+vinserti32x4 $1, 80(%r9,%rax), %ymm13, %ymm21
+vpshufb 384(%rdi), %ymm14, %ymm23
+vpshufb 384(%rdi), %ymm21, %ymm20
+vpshufb 384(%rdi), %ymm16, %ymm18
+vpaddd 288(%rdi), %ymm18, %ymm15
+vpaddd 288(%rdi), %ymm17, %ymm19
+vpaddd 288(%rdi), %ymm23, %ymm26
+vpunpckldq %ymm23, %ymm18, %ymm29
 vmovq 168(%rsi), %xmm0
-vpshufb 384(%rdi), %ymm16, %ymm21
 sha256rnds2 %xmm4, %xmm3
-vpshufb 384(%rdi), %ymm13, %ymm17
-vpunpckldq %ymm14, %ymm17, %ymm20
-vmovdqa32 %ymm24, 224(%rcx)
-vpaddd 288(%rdi), %ymm21, %ymm30
 vmovq 200(%rsi), %xmm0
+vpunpckldq %ymm20, %ymm17, %ymm28
+vmovdqa32 %ymm19, 128(%rcx)
 sha256rnds2 %xmm6, %xmm5
-vpunpckhdq %ymm14, %ymm17, %ymm27
-vmovdqa32 %ymm30, 128(%rcx)
-vmovdqu32 32(%r10,%rax), %xmm29
 vmovq 232(%rsi), %xmm0
+vmovdqa32 %ymm15, 192(%rcx)
+vmovdqa32 %ymm26, 224(%rcx)
 sha256rnds2 %xmm8, %xmm7
 vmovq 256(%rsi), %xmm0
-vpunpcklqdq %ymm23, %ymm28, %ymm25
 sha256rnds2 %xmm1, %xmm2
+vpaddd 288(%rdi), %ymm20, %ymm31
+vmovdqu32 32(%r10,%rax), %xmm9
 vmovq 288(%rsi), %xmm0
-vpaddd 288(%rdi), %ymm17, %ymm26
-vpunpckldq %ymm19, %ymm21, %ymm9
+vpunpckhdq %ymm23, %ymm18, %ymm12
+vpunpckhdq %ymm20, %ymm17, %ymm27
 sha256rnds2 %xmm3, %xmm4
+vpunpckhqdq %ymm12, %ymm27, %ymm25
 vmovq 320(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpunpckhdq %ymm19, %ymm21, %ymm11
-vmovdqu32 32(%r11,%rax), %xmm18
-vpunpckhqdq %ymm20, %ymm9, %ymm12
-vpunpcklqdq %ymm27, %ymm11, %ymm16
+vmovdqa32 %ymm31, 160(%rcx)
 vmovq 352(%rsi), %xmm0
-vmovdqa32 %ymm22, 160(%rcx)
-vmovdqu32 32(%r9,%rax), %xmm13
+vmovdqu32 32(%r8,%rax), %xmm24
+vpunpcklqdq %ymm12, %ymm27, %ymm13
 sha256rnds2 %xmm7, %xmm8
-vinserti32x4 $1, 96(%r11,%rax), %ymm18, %ymm24
 vmovq 264(%rsi), %xmm0
-vmovdqu32 32(%r8,%rax), %xmm14
-vmovdqa32 %ymm26, 192(%rcx)
+vmovdqu32 32(%r9,%rax), %xmm14
 sha256rnds2 %xmm2, %xmm1
 vmovq 296(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpunpckhqdq %ymm27, %ymm11, %ymm30
-vinserti32x4 $1, 96(%r10,%rax), %ymm29, %ymm28
-vinserti32x4 $1, 96(%r9,%rax), %ymm13, %ymm23
-vpshufb 384(%rdi), %ymm24, %ymm17
-vpshufb 384(%rdi), %ymm23, %ymm21
-vinserti32x4 $1, 96(%r8,%rax), %ymm14, %ymm19
-vpaddd 320(%rdi), %ymm17, %ymm22
+vinserti32x4 $1, 96(%r8,%rax), %ymm24, %ymm21
+vmovdqu32 32(%r11,%rax), %xmm16
+vpunpcklqdq %ymm29, %ymm28, %ymm19
+vinserti32x4 $1, 96(%r11,%rax), %ymm16, %ymm15
 vmovq 328(%rsi), %xmm0
-vpaddd 320(%rdi), %ymm21, %ymm18
+vpshufb 384(%rdi), %ymm21, %ymm26
 sha256rnds2 %xmm6, %xmm5
+vinserti32x4 $1, 96(%r10,%rax), %ymm9, %ymm18
+vpunpckhqdq %ymm29, %ymm28, %ymm23
+vinserti32x4 $1, 96(%r9,%rax), %ymm14, %ymm17
+vpshufb 384(%rdi), %ymm15, %ymm20
+vpshufb 384(%rdi), %ymm17, %ymm31
+vpshufb 384(%rdi), %ymm18, %ymm27
+vpaddd 320(%rdi), %ymm27, %ymm12
+vpaddd 320(%rdi), %ymm26, %ymm24
+vpaddd 320(%rdi), %ymm20, %ymm16
+vpunpckldq %ymm20, %ymm27, %ymm21
 vmovq 360(%rsi), %xmm0
-vpshufb 384(%rdi), %ymm19, %ymm26
 sha256rnds2 %xmm8, %xmm7
-vpshufb 384(%rdi), %ymm28, %ymm11
-vpunpckldq %ymm17, %ymm11, %ymm27
-vmovdqa32 %ymm22, 352(%rcx)
-vpaddd 320(%rdi), %ymm26, %ymm29
 vmovq 384(%rsi), %xmm0
+vpunpckldq %ymm31, %ymm26, %ymm9
+vmovdqa32 %ymm24, 256(%rcx)
 sha256rnds2 %xmm1, %xmm2
-vpunpckhdq %ymm17, %ymm11, %ymm13
-vmovdqa32 %ymm29, 256(%rcx)
-vmovdqu32 48(%r10,%rax), %xmm24
 vmovq 416(%rsi), %xmm0
+vmovdqa32 %ymm12, 320(%rcx)
+vmovdqa32 %ymm16, 352(%rcx)
 sha256rnds2 %xmm3, %xmm4
 vmovq 448(%rsi), %xmm0
-vpunpcklqdq %ymm20, %ymm9, %ymm23
 sha256rnds2 %xmm5, %xmm6
+vpaddd 320(%rdi), %ymm31, %ymm28
+vmovdqu32 48(%r10,%rax), %xmm29
 vmovq 480(%rsi), %xmm0
-vpaddd 320(%rdi), %ymm11, %ymm14
-vpunpckldq %ymm21, %ymm26, %ymm19
+vpunpckhdq %ymm20, %ymm27, %ymm14
+vpunpckhdq %ymm31, %ymm26, %ymm15
 sha256rnds2 %xmm7, %xmm8
+vpunpckhqdq %ymm14, %ymm15, %ymm17
 vmovq 392(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpunpckhdq %ymm21, %ymm26, %ymm28
-vmovdqu32 48(%r11,%rax), %xmm22
-vpunpckhqdq %ymm27, %ymm19, %ymm17
-vprord $18, %ymm31, %ymm29
+vmovdqa32 %ymm28, 288(%rcx)
 vmovq 424(%rsi), %xmm0
-vpunpcklqdq %ymm13, %ymm28, %ymm9
-vpaddd %ymm17, %ymm25, %ymm20
+vprord $7, %ymm22, %ymm18
+vmovdqu32 48(%r8,%rax), %xmm24
 sha256rnds2 %xmm4, %xmm3
-vmovdqa32 %ymm18, 288(%rcx)
 vmovq 456(%rsi), %xmm0
-vmovdqu32 48(%r9,%rax), %xmm11
-vinserti32x4 $1, 112(%r11,%rax), %ymm22, %ymm26
+vpunpcklqdq %ymm14, %ymm15, %ymm12
 sha256rnds2 %xmm6, %xmm5
 vmovq 488(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vmovdqu32 48(%r8,%rax), %xmm21
-vmovdqa32 %ymm14, 320(%rcx)
-vpunpckhqdq %ymm13, %ymm28, %ymm25
-vinserti32x4 $1, 112(%r10,%rax), %ymm24, %ymm18
-vinserti32x4 $1, 112(%r9,%rax), %ymm11, %ymm22
-vpshufb 384(%rdi), %ymm26, %ymm14
-vpshufb 384(%rdi), %ymm22, %ymm28
+vmovdqu32 48(%r9,%rax), %xmm16
+vinserti32x4 $1, 112(%r8,%rax), %ymm24, %ymm27
+vmovdqu32 48(%r11,%rax), %xmm20
+vpunpcklqdq %ymm21, %ymm9, %ymm26
 vmovq 512(%rsi), %xmm0
-vinserti32x4 $1, 112(%r8,%rax), %ymm21, %ymm13
+vinserti32x4 $1, 112(%r11,%rax), %ymm20, %ymm31
 sha256rnds2 %xmm1, %xmm2
+vpshufb 384(%rdi), %ymm27, %ymm28
+vprord $7, %ymm10, %ymm15
+vinserti32x4 $1, 112(%r10,%rax), %ymm29, %ymm14
+vpunpckhqdq %ymm21, %ymm9, %ymm24
+vinserti32x4 $1, 112(%r9,%rax), %ymm16, %ymm20
+vprord $18, %ymm22, %ymm27
+vpshufb 384(%rdi), %ymm31, %ymm29
+vpshufb 384(%rdi), %ymm20, %ymm9
+vpshufb 384(%rdi), %ymm14, %ymm21
+vpaddd 352(%rdi), %ymm21, %ymm16
 vmovq 520(%rsi), %xmm0
-vprord $7, %ymm31, %ymm24
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm29, %ymm24, %ymm11
-vpaddd 352(%rdi), %ymm14, %ymm26
-vpaddd 352(%rdi), %ymm28, %ymm22
-vpshufb 384(%rdi), %ymm13, %ymm21
 vmovq 544(%rsi), %xmm0
+vpaddd 352(%rdi), %ymm28, %ymm31
+vpaddd %ymm24, %ymm11, %ymm20
 sha256rnds2 %xmm5, %xmm6
-vpshufb 384(%rdi), %ymm18, %ymm24
-vpunpckldq %ymm14, %ymm24, %ymm29
-vmovdqa32 %ymm26, 480(%rcx)
 vmovq 552(%rsi), %xmm0
+vpaddd 352(%rdi), %ymm29, %ymm14
+vpunpckldq %ymm29, %ymm21, %ymm11
 sha256rnds2 %xmm7, %xmm8
 vmovq 576(%rsi), %xmm0
-vpaddd 352(%rdi), %ymm21, %ymm13
 sha256rnds2 %xmm2, %xmm1
+vpxord %ymm27, %ymm18, %ymm18
+vpunpckldq %ymm9, %ymm28, %ymm27
 vmovq 584(%rsi), %xmm0
-vpunpckhdq %ymm14, %ymm24, %ymm18
-vpaddd %ymm9, %ymm31, %ymm26
+vmovdqa32 %ymm31, 384(%rcx)
+vmovdqa32 %ymm16, 448(%rcx)
 sha256rnds2 %xmm4, %xmm3
+vmovdqa32 %ymm14, 480(%rcx)
 vmovq 608(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vmovdqa32 %ymm13, 384(%rcx)
-vpsrld $3, %ymm31, %ymm14
-vpunpcklqdq %ymm27, %ymm19, %ymm13
-vpaddd 352(%rdi), %ymm24, %ymm31
+vpsrld $3, %ymm22, %ymm31
 vmovq 616(%rsi), %xmm0
-vpunpckldq %ymm28, %ymm21, %ymm19
-vprord $18, %ymm10, %ymm27
+vpaddd 352(%rdi), %ymm9, %ymm16
+vpsrld $3, %ymm10, %ymm14
 sha256rnds2 %xmm8, %xmm7
 vmovq 640(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vprord $7, %ymm10, %ymm24
-vpunpckhdq %ymm28, %ymm21, %ymm21
-vpxord %ymm14, %ymm11, %ymm28
+vpunpckhdq %ymm29, %ymm21, %ymm21
 vmovq 648(%rsi), %xmm0
-vpunpckhqdq %ymm29, %ymm19, %ymm11
-vpxord %ymm27, %ymm24, %ymm14
-vpsrld $3, %ymm10, %ymm24
+vpunpckhdq %ymm9, %ymm28, %ymm29
+vpunpckhqdq %ymm21, %ymm29, %ymm28
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm24, %ymm14, %ymm27
-vpunpcklqdq %ymm18, %ymm21, %ymm14
+vpxord %ymm31, %ymm18, %ymm9
 vmovq 672(%rsi), %xmm0
-vprord $18, %ymm15, %ymm24
-vmovdqa32 %ymm22, 416(%rcx)
+vprord $18, %ymm10, %ymm18
 sha256rnds2 %xmm5, %xmm6
-vmovdqa32 %ymm31, 448(%rcx)
-vpunpckhqdq %ymm18, %ymm21, %ymm22
-vpaddd %ymm25, %ymm10, %ymm31
+vmovdqa32 %ymm16, 416(%rcx)
 vmovq 680(%rsi), %xmm0
-vprord $19, %ymm14, %ymm21
-vprord $19, %ymm22, %ymm18
+vprord $19, %ymm28, %ymm31
+vpunpcklqdq %ymm21, %ymm29, %ymm16
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm27, %ymm26, %ymm10
-vprord $17, %ymm14, %ymm26
+vpxord %ymm18, %ymm15, %ymm29
+vprord $17, %ymm28, %ymm21
 vmovq 704(%rsi), %xmm0
-vprord $17, %ymm22, %ymm27
-vpxord %ymm21, %ymm26, %ymm26
 sha256rnds2 %xmm2, %xmm1
+vprord $19, %ymm16, %ymm15
+vprord $17, %ymm16, %ymm18
 vmovq 712(%rsi), %xmm0
-vprord $7, %ymm15, %ymm21
-vpxord %ymm24, %ymm21, %ymm21
 sha256rnds2 %xmm4, %xmm3
-vpunpcklqdq %ymm29, %ymm19, %ymm24
+vpxord %ymm14, %ymm29, %ymm29
+vpxord %ymm31, %ymm21, %ymm14
 vmovq 736(%rsi), %xmm0
-vpaddd %ymm28, %ymm20, %ymm19
-vpaddd %ymm24, %ymm15, %ymm29
-vpxord %ymm18, %ymm27, %ymm20
+vprord $7, %ymm30, %ymm21
+vpxord %ymm15, %ymm18, %ymm31
+vpunpcklqdq %ymm11, %ymm27, %ymm18
 sha256rnds2 %xmm6, %xmm5
+vpaddd %ymm12, %ymm22, %ymm15
+vpaddd %ymm9, %ymm20, %ymm22
+vpunpckhqdq %ymm11, %ymm27, %ymm20
 vmovq 744(%rsi), %xmm0
-vpsrld $3, %ymm15, %ymm28
-vprord $18, %ymm23, %ymm27
+vpsrld $10, %ymm16, %ymm9
 sha256rnds2 %xmm8, %xmm7
-vprord $7, %ymm23, %ymm18
-vpxord %ymm28, %ymm21, %ymm15
+vprord $7, %ymm19, %ymm27
+vpxord %ymm9, %ymm31, %ymm11
+vprord $18, %ymm30, %ymm31
+vpaddd %ymm17, %ymm10, %ymm9
+vpaddd %ymm11, %ymm22, %ymm10
+vpxord %ymm31, %ymm21, %ymm22
+vpsrld $10, %ymm28, %ymm11
+vpxord %ymm11, %ymm14, %ymm21
+vpaddd %ymm29, %ymm15, %ymm31
+vpsrld $3, %ymm30, %ymm14
+vpaddd %ymm21, %ymm31, %ymm11
 vmovq 768(%rsi), %xmm0
-vpsrld $10, %ymm14, %ymm21
-vpxord %ymm21, %ymm26, %ymm28
-vpxord %ymm27, %ymm18, %ymm26
 sha256rnds2 %xmm1, %xmm2
 vmovq 776(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpsrld $3, %ymm23, %ymm21
-vpsrld $10, %ymm22, %ymm18
-vpxord %ymm21, %ymm26, %ymm27
+vpsrld $3, %ymm19, %ymm15
 vmovq 800(%rsi), %xmm0
-vprord $18, %ymm12, %ymm26
-vpaddd %ymm28, %ymm19, %ymm21
-vpxord %ymm18, %ymm20, %ymm19
+vpxord %ymm14, %ymm22, %ymm29
+vprord $18, %ymm19, %ymm31
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm11, %ymm23, %ymm28
-vpaddd %ymm19, %ymm10, %ymm20
+vprord $19, %ymm11, %ymm21
 vmovq 808(%rsi), %xmm0
-vprord $19, %ymm21, %ymm18
-vprord $19, %ymm20, %ymm23
+vpxord %ymm31, %ymm27, %ymm22
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm27, %ymm29, %ymm10
-vprord $17, %ymm21, %ymm19
-vprord $17, %ymm20, %ymm29
+vprord $17, %ymm11, %ymm14
 vmovq 832(%rsi), %xmm0
-vpxord %ymm18, %ymm19, %ymm27
-vprord $7, %ymm12, %ymm19
+vprord $19, %ymm10, %ymm27
+vprord $17, %ymm10, %ymm31
 sha256rnds2 %xmm2, %xmm1
-vpxord %ymm26, %ymm19, %ymm18
-vpaddd 64(%rdi){1to8}, %ymm21, %ymm19
+vpxord %ymm15, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm15
 vmovq 840(%rsi), %xmm0
-vpaddd %ymm15, %ymm31, %ymm26
-vpaddd %ymm14, %ymm12, %ymm31
 sha256rnds2 %xmm4, %xmm3
+vprord $7, %ymm23, %ymm14
+vpxord %ymm27, %ymm31, %ymm21
 vmovq 864(%rsi), %xmm0
-vpaddd 68(%rdi){1to8}, %ymm20, %ymm15
-vpxord %ymm23, %ymm29, %ymm29
 sha256rnds2 %xmm6, %xmm5
-vpunpckldq %ymm15, %ymm19, %ymm23
+vpaddd %ymm18, %ymm30, %ymm31
+vpaddd %ymm29, %ymm9, %ymm27
 vmovq 872(%rsi), %xmm0
-vpsrld $3, %ymm12, %ymm12
-vmovdqa32 %ymm23, 512(%rcx)
-vprord $18, %ymm16, %ymm23
+vpsrld $10, %ymm10, %ymm30
+vprord $7, %ymm13, %ymm9
+vpxord %ymm30, %ymm21, %ymm29
 sha256rnds2 %xmm8, %xmm7
+vprord $18, %ymm23, %ymm21
+vpaddd %ymm20, %ymm19, %ymm30
+vpaddd %ymm29, %ymm27, %ymm19
 vmovq 896(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm19, %ymm19
-vprord $7, %ymm16, %ymm15
+vpaddd 64(%rdi){1to8}, %ymm10, %ymm27
 sha256rnds2 %xmm1, %xmm2
-vpxord %ymm12, %ymm18, %ymm18
-vpsrld $10, %ymm21, %ymm12
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm11, %ymm14
+vpaddd 68(%rdi){1to8}, %ymm11, %ymm21
+vpxord %ymm14, %ymm15, %ymm15
+vpunpckldq %ymm21, %ymm27, %ymm14
+vpaddd %ymm22, %ymm31, %ymm31
+vpsrld $3, %ymm23, %ymm22
+vpaddd %ymm15, %ymm31, %ymm31
+vpunpckhdq %ymm21, %ymm27, %ymm15
+vmovdqa32 %ymm15, 544(%rcx)
+vpsrld $3, %ymm13, %ymm27
 vmovq 904(%rsi), %xmm0
-vmovdqa32 %ymm19, 544(%rcx)
-vpxord %ymm12, %ymm27, %ymm19
-vpxord %ymm23, %ymm15, %ymm27
 sha256rnds2 %xmm3, %xmm4
 vmovq 928(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm16, %ymm12
-vpsrld $10, %ymm20, %ymm15
-vpxord %ymm12, %ymm27, %ymm23
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 936(%rsi), %xmm0
-vprord $18, %ymm30, %ymm27
-vpaddd %ymm19, %ymm26, %ymm12
-vpxord %ymm15, %ymm29, %ymm26
+vprord $18, %ymm13, %ymm15
+vmovdqa32 %ymm14, 512(%rcx)
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm22, %ymm16, %ymm19
-vpaddd %ymm26, %ymm10, %ymm29
+vprord $19, %ymm31, %ymm29
 vmovq 960(%rsi), %xmm0
-vprord $19, %ymm12, %ymm15
-vprord $19, %ymm29, %ymm16
+vpxord %ymm15, %ymm9, %ymm22
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm23, %ymm31, %ymm10
-vprord $17, %ymm12, %ymm26
-vprord $17, %ymm29, %ymm31
+vprord $17, %ymm31, %ymm14
 vmovq 968(%rsi), %xmm0
-vpxord %ymm15, %ymm26, %ymm23
-vprord $7, %ymm30, %ymm26
+vprord $19, %ymm19, %ymm9
+vprord $17, %ymm19, %ymm15
 sha256rnds2 %xmm4, %xmm3
-vpxord %ymm27, %ymm26, %ymm15
-vpaddd 72(%rdi){1to8}, %ymm12, %ymm26
+vpxord %ymm27, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm27
 vmovq 992(%rsi), %xmm0
-vpaddd %ymm18, %ymm28, %ymm27
-vpaddd %ymm21, %ymm30, %ymm28
 sha256rnds2 %xmm6, %xmm5
+vprord $7, %ymm25, %ymm14
+vpxord %ymm9, %ymm15, %ymm29
 vmovq 1000(%rsi), %xmm0
-vpaddd 76(%rdi){1to8}, %ymm29, %ymm18
-vpxord %ymm16, %ymm31, %ymm31
 sha256rnds2 %xmm8, %xmm7
-vpunpckldq %ymm18, %ymm26, %ymm16
+vpaddd %ymm16, %ymm23, %ymm15
+vpaddd %ymm21, %ymm30, %ymm9
 vmovq 1024(%rsi), %xmm0
-vpsrld $3, %ymm30, %ymm30
-vmovdqa32 %ymm16, 576(%rcx)
-vprord $18, %ymm13, %ymm16
+vpsrld $10, %ymm19, %ymm23
+vprord $7, %ymm26, %ymm30
+vpxord %ymm23, %ymm29, %ymm21
 sha256rnds2 %xmm1, %xmm2
+vprord $18, %ymm25, %ymm29
+vpaddd %ymm28, %ymm13, %ymm23
+vpaddd %ymm21, %ymm9, %ymm13
 vmovq 1032(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm26, %ymm26
-vprord $7, %ymm13, %ymm18
+vpaddd 72(%rdi){1to8}, %ymm19, %ymm9
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm30, %ymm15, %ymm15
-vpsrld $10, %ymm12, %ymm30
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm31, %ymm14
+vpaddd 76(%rdi){1to8}, %ymm31, %ymm29
+vpxord %ymm14, %ymm27, %ymm27
+vpunpckldq %ymm29, %ymm9, %ymm14
+vpaddd %ymm22, %ymm15, %ymm15
+vpsrld $3, %ymm25, %ymm22
+vpaddd %ymm27, %ymm15, %ymm15
+vpunpckhdq %ymm29, %ymm9, %ymm27
+vmovdqa32 %ymm27, 608(%rcx)
+vpsrld $3, %ymm26, %ymm9
 vmovq 1056(%rsi), %xmm0
-vmovdqa32 %ymm26, 608(%rcx)
-vpxord %ymm30, %ymm23, %ymm26
-vpxord %ymm16, %ymm18, %ymm23
 sha256rnds2 %xmm5, %xmm6
 vmovq 1064(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpsrld $3, %ymm13, %ymm30
-vpsrld $10, %ymm29, %ymm18
-vpxord %ymm30, %ymm23, %ymm16
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 1088(%rsi), %xmm0
-vprord $18, %ymm17, %ymm23
-vpaddd %ymm26, %ymm27, %ymm30
-vpxord %ymm18, %ymm31, %ymm27
+vprord $18, %ymm26, %ymm27
+vmovdqa32 %ymm14, 576(%rcx)
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm20, %ymm13, %ymm26
-vpaddd %ymm27, %ymm10, %ymm31
+vprord $19, %ymm15, %ymm21
 vmovq 1096(%rsi), %xmm0
-vprord $19, %ymm30, %ymm18
-vprord $19, %ymm31, %ymm13
+vpxord %ymm27, %ymm30, %ymm22
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm16, %ymm28, %ymm10
-vprord $17, %ymm30, %ymm27
-vprord $17, %ymm31, %ymm28
+vprord $17, %ymm15, %ymm14
 vmovq 1120(%rsi), %xmm0
-vpxord %ymm18, %ymm27, %ymm16
-vprord $7, %ymm17, %ymm27
+vprord $19, %ymm13, %ymm30
+vprord $17, %ymm13, %ymm27
 sha256rnds2 %xmm6, %xmm5
-vpxord %ymm23, %ymm27, %ymm18
-vpaddd 80(%rdi){1to8}, %ymm30, %ymm27
+vpxord %ymm9, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm9
 vmovq 1128(%rsi), %xmm0
-vpaddd %ymm15, %ymm19, %ymm23
-vpaddd %ymm12, %ymm17, %ymm19
 sha256rnds2 %xmm8, %xmm7
+vprord $7, %ymm24, %ymm14
+vpxord %ymm30, %ymm27, %ymm21
 vmovq 1152(%rsi), %xmm0
-vpaddd 84(%rdi){1to8}, %ymm31, %ymm15
-vpxord %ymm13, %ymm28, %ymm28
 sha256rnds2 %xmm1, %xmm2
-vpunpckldq %ymm15, %ymm27, %ymm13
+vpaddd %ymm10, %ymm25, %ymm27
+vpaddd %ymm29, %ymm23, %ymm30
 vmovq 1160(%rsi), %xmm0
-vpsrld $3, %ymm17, %ymm17
-vmovdqa32 %ymm13, 640(%rcx)
-vprord $18, %ymm9, %ymm13
+vpsrld $10, %ymm13, %ymm25
+vprord $7, %ymm12, %ymm23
+vpxord %ymm25, %ymm21, %ymm29
 sha256rnds2 %xmm3, %xmm4
+vprord $18, %ymm24, %ymm21
+vpaddd %ymm11, %ymm26, %ymm25
+vpaddd %ymm29, %ymm30, %ymm26
 vmovq 1184(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm27, %ymm27
-vprord $7, %ymm9, %ymm15
+vpaddd 80(%rdi){1to8}, %ymm13, %ymm30
 sha256rnds2 %xmm5, %xmm6
-vpxord %ymm17, %ymm18, %ymm18
-vpsrld $10, %ymm30, %ymm17
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm15, %ymm14
+vpaddd 84(%rdi){1to8}, %ymm15, %ymm21
+vpxord %ymm14, %ymm9, %ymm9
+vpunpckldq %ymm21, %ymm30, %ymm14
+vpaddd %ymm22, %ymm27, %ymm27
+vpsrld $3, %ymm24, %ymm22
+vpaddd %ymm9, %ymm27, %ymm27
+vpunpckhdq %ymm21, %ymm30, %ymm9
+vmovdqa32 %ymm9, 672(%rcx)
+vpsrld $3, %ymm12, %ymm30
 vmovq 1192(%rsi), %xmm0
-vmovdqa32 %ymm27, 672(%rcx)
-vpxord %ymm17, %ymm16, %ymm27
-vpxord %ymm13, %ymm15, %ymm16
 sha256rnds2 %xmm7, %xmm8
 vmovq 1216(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpsrld $3, %ymm9, %ymm17
-vpsrld $10, %ymm31, %ymm15
-vpxord %ymm17, %ymm16, %ymm13
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 1224(%rsi), %xmm0
-vprord $18, %ymm25, %ymm16
-vpaddd %ymm27, %ymm23, %ymm17
-vpxord %ymm15, %ymm28, %ymm23
+vprord $18, %ymm12, %ymm9
+vmovdqa32 %ymm14, 640(%rcx)
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm29, %ymm9, %ymm27
-vpaddd %ymm23, %ymm10, %ymm28
+vprord $19, %ymm27, %ymm29
 vmovq 1248(%rsi), %xmm0
-vprord $19, %ymm17, %ymm15
-vprord $19, %ymm28, %ymm9
+vpxord %ymm9, %ymm23, %ymm22
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm13, %ymm19, %ymm10
-vprord $17, %ymm17, %ymm23
-vprord $17, %ymm28, %ymm19
+vprord $17, %ymm27, %ymm14
 vmovq 1256(%rsi), %xmm0
-vpxord %ymm15, %ymm23, %ymm13
-vprord $7, %ymm25, %ymm23
+vprord $19, %ymm26, %ymm23
+vprord $17, %ymm26, %ymm9
 sha256rnds2 %xmm8, %xmm7
-vpxord %ymm16, %ymm23, %ymm15
-vpaddd 88(%rdi){1to8}, %ymm17, %ymm23
+vpxord %ymm30, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm30
 vmovq 1280(%rsi), %xmm0
-vpaddd %ymm18, %ymm26, %ymm16
-vpaddd %ymm30, %ymm25, %ymm26
 sha256rnds2 %xmm1, %xmm2
+vprord $7, %ymm17, %ymm14
+vpxord %ymm23, %ymm9, %ymm29
 vmovq 1288(%rsi), %xmm0
-vpaddd 92(%rdi){1to8}, %ymm28, %ymm18
-vpxord %ymm9, %ymm19, %ymm19
 sha256rnds2 %xmm3, %xmm4
-vpunpckldq %ymm18, %ymm23, %ymm9
+vpaddd %ymm19, %ymm24, %ymm9
+vpaddd %ymm21, %ymm25, %ymm23
 vmovq 1312(%rsi), %xmm0
-vpsrld $3, %ymm25, %ymm25
-vmovdqa32 %ymm9, 704(%rcx)
-vprord $18, %ymm24, %ymm9
+vpsrld $10, %ymm26, %ymm24
+vprord $7, %ymm18, %ymm25
+vpxord %ymm24, %ymm29, %ymm21
 sha256rnds2 %xmm5, %xmm6
+vprord $18, %ymm17, %ymm29
+vpaddd %ymm31, %ymm12, %ymm24
+vpaddd %ymm21, %ymm23, %ymm12
 vmovq 1320(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm23, %ymm23
-vprord $7, %ymm24, %ymm18
+vpaddd 88(%rdi){1to8}, %ymm26, %ymm23
 sha256rnds2 %xmm7, %xmm8
-vpxord %ymm25, %ymm15, %ymm15
-vpsrld $10, %ymm17, %ymm25
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm27, %ymm14
+vpaddd 92(%rdi){1to8}, %ymm27, %ymm29
+vpxord %ymm14, %ymm30, %ymm30
+vpunpckldq %ymm29, %ymm23, %ymm14
+vpaddd %ymm22, %ymm9, %ymm9
+vpsrld $3, %ymm17, %ymm22
+vpaddd %ymm30, %ymm9, %ymm9
+vpunpckhdq %ymm29, %ymm23, %ymm30
+vmovdqa32 %ymm30, 736(%rcx)
+vpsrld $3, %ymm18, %ymm23
 vmovq 1344(%rsi), %xmm0
-vmovdqa32 %ymm23, 736(%rcx)
-vpxord %ymm25, %ymm13, %ymm23
-vpxord %ymm9, %ymm18, %ymm13
 sha256rnds2 %xmm2, %xmm1
 vmovq 1352(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpsrld $3, %ymm24, %ymm25
-vpsrld $10, %ymm28, %ymm18
-vpxord %ymm25, %ymm13, %ymm9
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 1376(%rsi), %xmm0
-vprord $18, %ymm11, %ymm13
-vpaddd %ymm23, %ymm16, %ymm25
-vpxord %ymm18, %ymm19, %ymm16
+vprord $18, %ymm18, %ymm30
+vmovdqa32 %ymm14, 704(%rcx)
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm31, %ymm24, %ymm23
-vpaddd %ymm16, %ymm10, %ymm19
+vprord $19, %ymm9, %ymm21
 vmovq 1384(%rsi), %xmm0
-vprord $19, %ymm25, %ymm18
-vprord $19, %ymm19, %ymm24
+vpxord %ymm30, %ymm25, %ymm22
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm9, %ymm26, %ymm10
-vprord $17, %ymm25, %ymm16
-vprord $17, %ymm19, %ymm26
+vprord $17, %ymm9, %ymm14
 vmovq 1408(%rsi), %xmm0
-vpxord %ymm18, %ymm16, %ymm9
-vprord $7, %ymm11, %ymm16
+vprord $19, %ymm12, %ymm25
+vprord $17, %ymm12, %ymm30
 sha256rnds2 %xmm1, %xmm2
-vpxord %ymm13, %ymm16, %ymm18
-vpaddd 96(%rdi){1to8}, %ymm25, %ymm16
+vpxord %ymm23, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm23
 vmovq 1416(%rsi), %xmm0
-vpaddd %ymm15, %ymm27, %ymm13
-vpaddd %ymm17, %ymm11, %ymm27
 sha256rnds2 %xmm3, %xmm4
+vprord $7, %ymm20, %ymm14
+vpxord %ymm25, %ymm30, %ymm21
 vmovq 1440(%rsi), %xmm0
-vpaddd 100(%rdi){1to8}, %ymm19, %ymm15
-vpxord %ymm24, %ymm26, %ymm26
 sha256rnds2 %xmm5, %xmm6
-vpunpckldq %ymm15, %ymm16, %ymm24
+vpaddd %ymm13, %ymm17, %ymm30
+vpaddd %ymm29, %ymm24, %ymm25
 vmovq 1448(%rsi), %xmm0
-vpsrld $3, %ymm11, %ymm11
-vmovdqa32 %ymm24, 768(%rcx)
-vprord $18, %ymm14, %ymm24
+vpsrld $10, %ymm12, %ymm17
+vprord $7, %ymm16, %ymm24
+vpxord %ymm17, %ymm21, %ymm29
 sha256rnds2 %xmm7, %xmm8
+vprord $18, %ymm20, %ymm21
+vpaddd %ymm15, %ymm18, %ymm17
+vpaddd %ymm29, %ymm25, %ymm18
 vmovq 1472(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm16, %ymm16
-vprord $7, %ymm14, %ymm15
+vpaddd 96(%rdi){1to8}, %ymm12, %ymm25
 sha256rnds2 %xmm2, %xmm1
-vpxord %ymm11, %ymm18, %ymm18
-vpsrld $10, %ymm25, %ymm11
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm9, %ymm14
+vpaddd 100(%rdi){1to8}, %ymm9, %ymm21
+vpxord %ymm14, %ymm23, %ymm23
+vpunpckldq %ymm21, %ymm25, %ymm14
+vpaddd %ymm22, %ymm30, %ymm30
+vpsrld $3, %ymm20, %ymm22
+vpaddd %ymm23, %ymm30, %ymm30
+vpunpckhdq %ymm21, %ymm25, %ymm23
+vmovdqa32 %ymm23, 800(%rcx)
+vpsrld $3, %ymm16, %ymm25
 vmovq 1480(%rsi), %xmm0
-vmovdqa32 %ymm16, 800(%rcx)
-vpxord %ymm11, %ymm9, %ymm16
-vpxord %ymm24, %ymm15, %ymm9
 sha256rnds2 %xmm4, %xmm3
 vmovq 1504(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpsrld $3, %ymm14, %ymm11
-vpsrld $10, %ymm19, %ymm15
-vpxord %ymm11, %ymm9, %ymm24
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 1512(%rsi), %xmm0
-vprord $18, %ymm22, %ymm9
-vpaddd %ymm16, %ymm13, %ymm11
-vpxord %ymm15, %ymm26, %ymm13
+vprord $18, %ymm16, %ymm23
+vmovdqa32 %ymm14, 768(%rcx)
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm28, %ymm14, %ymm16
-vpaddd %ymm13, %ymm10, %ymm26
+vprord $19, %ymm30, %ymm29
 vmovq 1536(%rsi), %xmm0
-vprord $19, %ymm11, %ymm15
-vprord $19, %ymm26, %ymm14
+vpxord %ymm23, %ymm24, %ymm22
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm24, %ymm27, %ymm10
-vprord $17, %ymm11, %ymm13
-vprord $17, %ymm26, %ymm27
+vprord $17, %ymm30, %ymm14
 vmovq 1544(%rsi), %xmm0
-vpxord %ymm15, %ymm13, %ymm24
-vprord $7, %ymm22, %ymm13
+vprord $19, %ymm18, %ymm24
+vprord $17, %ymm18, %ymm23
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm9, %ymm13, %ymm15
-vpaddd 104(%rdi){1to8}, %ymm11, %ymm13
+vpxord %ymm25, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm25
 vmovq 1568(%rsi), %xmm0
-vpaddd %ymm18, %ymm23, %ymm9
-vpaddd %ymm25, %ymm22, %ymm23
 sha256rnds2 %xmm5, %xmm6
+vprord $7, %ymm28, %ymm14
+vpxord %ymm24, %ymm23, %ymm29
 vmovq 1576(%rsi), %xmm0
-vpaddd 108(%rdi){1to8}, %ymm26, %ymm18
-vpxord %ymm14, %ymm27, %ymm27
 sha256rnds2 %xmm7, %xmm8
-vpunpckldq %ymm18, %ymm13, %ymm14
+vpaddd %ymm26, %ymm20, %ymm23
+vpaddd %ymm21, %ymm17, %ymm24
 vmovq 1600(%rsi), %xmm0
-vpsrld $3, %ymm22, %ymm22
-vmovdqa32 %ymm14, 832(%rcx)
-vprord $18, %ymm21, %ymm14
+vpsrld $10, %ymm18, %ymm20
+vprord $7, %ymm10, %ymm17
+vpxord %ymm20, %ymm29, %ymm21
 sha256rnds2 %xmm2, %xmm1
+vprord $18, %ymm28, %ymm29
+vpaddd %ymm27, %ymm16, %ymm20
+vpaddd %ymm21, %ymm24, %ymm16
 vmovq 1608(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm13, %ymm13
-vprord $7, %ymm21, %ymm18
+vpaddd 104(%rdi){1to8}, %ymm18, %ymm24
 sha256rnds2 %xmm4, %xmm3
-vpxord %ymm22, %ymm15, %ymm15
-vpsrld $10, %ymm11, %ymm22
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm30, %ymm14
+vpaddd 108(%rdi){1to8}, %ymm30, %ymm29
+vpxord %ymm14, %ymm25, %ymm25
+vpunpckldq %ymm29, %ymm24, %ymm14
+vpaddd %ymm22, %ymm23, %ymm23
+vpsrld $3, %ymm28, %ymm22
+vpaddd %ymm25, %ymm23, %ymm23
+vpunpckhdq %ymm29, %ymm24, %ymm25
+vmovdqa32 %ymm25, 864(%rcx)
+vpsrld $3, %ymm10, %ymm24
 vmovq 1632(%rsi), %xmm0
-vmovdqa32 %ymm13, 864(%rcx)
-vpxord %ymm22, %ymm24, %ymm13
-vpxord %ymm14, %ymm18, %ymm24
 sha256rnds2 %xmm6, %xmm5
 vmovq 1640(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpsrld $3, %ymm21, %ymm22
-vpsrld $10, %ymm26, %ymm18
-vpxord %ymm22, %ymm24, %ymm14
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 1664(%rsi), %xmm0
-vprord $18, %ymm20, %ymm24
-vpaddd %ymm13, %ymm9, %ymm22
-vpxord %ymm18, %ymm27, %ymm9
+vprord $18, %ymm10, %ymm25
+vmovdqa32 %ymm14, 832(%rcx)
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm19, %ymm21, %ymm13
-vpaddd %ymm9, %ymm10, %ymm27
+vprord $19, %ymm23, %ymm21
 vmovq 1672(%rsi), %xmm0
-vprord $19, %ymm22, %ymm18
-vprord $19, %ymm27, %ymm21
+vpxord %ymm25, %ymm17, %ymm22
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm14, %ymm23, %ymm10
-vprord $17, %ymm22, %ymm9
-vprord $17, %ymm27, %ymm23
+vprord $17, %ymm23, %ymm14
 vmovq 1696(%rsi), %xmm0
-vpxord %ymm18, %ymm9, %ymm14
-vprord $7, %ymm20, %ymm9
+vprord $19, %ymm16, %ymm17
+vprord $17, %ymm16, %ymm25
 sha256rnds2 %xmm5, %xmm6
-vpxord %ymm24, %ymm9, %ymm18
-vpaddd 112(%rdi){1to8}, %ymm22, %ymm9
+vpxord %ymm24, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm24
 vmovq 1704(%rsi), %xmm0
-vpaddd %ymm15, %ymm16, %ymm24
-vpaddd %ymm11, %ymm20, %ymm16
 sha256rnds2 %xmm7, %xmm8
+vprord $7, %ymm11, %ymm14
+vpxord %ymm17, %ymm25, %ymm21
 vmovq 1728(%rsi), %xmm0
-vpaddd 116(%rdi){1to8}, %ymm27, %ymm15
-vpxord %ymm21, %ymm23, %ymm23
 sha256rnds2 %xmm2, %xmm1
-vpunpckldq %ymm15, %ymm9, %ymm21
+vpaddd %ymm12, %ymm28, %ymm25
+vpaddd %ymm29, %ymm20, %ymm17
 vmovq 1736(%rsi), %xmm0
-vpsrld $3, %ymm20, %ymm20
-vmovdqa32 %ymm21, 896(%rcx)
-vprord $18, %ymm12, %ymm21
+vpsrld $10, %ymm16, %ymm28
+vprord $7, %ymm19, %ymm20
+vpxord %ymm28, %ymm21, %ymm29
 sha256rnds2 %xmm4, %xmm3
+vprord $18, %ymm11, %ymm21
+vpaddd %ymm9, %ymm10, %ymm28
+vpaddd %ymm29, %ymm17, %ymm10
 vmovq 1760(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm9, %ymm9
-vprord $7, %ymm12, %ymm15
+vpaddd 112(%rdi){1to8}, %ymm16, %ymm17
 sha256rnds2 %xmm6, %xmm5
-vpxord %ymm20, %ymm18, %ymm18
-vpsrld $10, %ymm22, %ymm20
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm23, %ymm14
+vpaddd 116(%rdi){1to8}, %ymm23, %ymm21
+vpxord %ymm14, %ymm24, %ymm24
+vpunpckldq %ymm21, %ymm17, %ymm14
+vpaddd %ymm22, %ymm25, %ymm25
+vpsrld $3, %ymm11, %ymm22
+vpaddd %ymm24, %ymm25, %ymm25
+vpunpckhdq %ymm21, %ymm17, %ymm24
+vmovdqa32 %ymm24, 928(%rcx)
+vpsrld $3, %ymm19, %ymm17
 vmovq 1768(%rsi), %xmm0
-vmovdqa32 %ymm9, 928(%rcx)
-vpxord %ymm20, %ymm14, %ymm9
-vpxord %ymm21, %ymm15, %ymm14
 sha256rnds2 %xmm8, %xmm7
 vmovq 1792(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpsrld $3, %ymm12, %ymm20
-vpsrld $10, %ymm27, %ymm15
-vpxord %ymm20, %ymm14, %ymm21
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 1800(%rsi), %xmm0
-vprord $18, %ymm29, %ymm14
-vpaddd %ymm9, %ymm24, %ymm20
-vpxord %ymm15, %ymm23, %ymm24
+vprord $18, %ymm19, %ymm24
+vmovdqa32 %ymm14, 896(%rcx)
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm26, %ymm12, %ymm9
-vpaddd %ymm24, %ymm10, %ymm23
+vprord $19, %ymm25, %ymm29
 vmovq 1824(%rsi), %xmm0
-vprord $19, %ymm20, %ymm15
-vprord $19, %ymm23, %ymm12
+vpxord %ymm24, %ymm20, %ymm22
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm21, %ymm16, %ymm10
-vprord $17, %ymm20, %ymm24
-vprord $17, %ymm23, %ymm16
+vprord $17, %ymm25, %ymm14
 vmovq 1832(%rsi), %xmm0
-vpxord %ymm15, %ymm24, %ymm21
-vprord $7, %ymm29, %ymm24
+vprord $19, %ymm10, %ymm20
+vprord $17, %ymm10, %ymm24
 sha256rnds2 %xmm7, %xmm8
-vpxord %ymm14, %ymm24, %ymm15
-vpaddd 120(%rdi){1to8}, %ymm20, %ymm24
+vpxord %ymm17, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm17
 vmovq 1856(%rsi), %xmm0
-vpaddd %ymm18, %ymm13, %ymm14
-vpaddd %ymm22, %ymm29, %ymm13
 sha256rnds2 %xmm2, %xmm1
+vprord $7, %ymm31, %ymm14
+vpxord %ymm20, %ymm24, %ymm29
 vmovq 1864(%rsi), %xmm0
-vpaddd 124(%rdi){1to8}, %ymm23, %ymm18
-vpxord %ymm12, %ymm16, %ymm16
 sha256rnds2 %xmm4, %xmm3
-vpunpckldq %ymm18, %ymm24, %ymm12
+vpaddd %ymm18, %ymm11, %ymm24
+vpaddd %ymm21, %ymm28, %ymm20
 vmovq 1888(%rsi), %xmm0
-vpsrld $3, %ymm29, %ymm29
-vmovdqa32 %ymm12, 960(%rcx)
-vprord $18, %ymm30, %ymm12
+vpsrld $10, %ymm10, %ymm11
+vprord $7, %ymm13, %ymm28
+vpxord %ymm11, %ymm29, %ymm21
 sha256rnds2 %xmm6, %xmm5
+vprord $18, %ymm31, %ymm29
+vpaddd %ymm30, %ymm19, %ymm11
+vpaddd %ymm21, %ymm20, %ymm19
 vmovq 1896(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm24, %ymm24
-vprord $7, %ymm30, %ymm18
+vpaddd 120(%rdi){1to8}, %ymm10, %ymm20
 sha256rnds2 %xmm8, %xmm7
-vpxord %ymm29, %ymm15, %ymm15
-vpsrld $10, %ymm20, %ymm29
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm25, %ymm14
+vpaddd 124(%rdi){1to8}, %ymm25, %ymm29
+vpxord %ymm14, %ymm17, %ymm17
+vpunpckldq %ymm29, %ymm20, %ymm14
+vpaddd %ymm22, %ymm24, %ymm24
+vpsrld $3, %ymm31, %ymm22
+vpaddd %ymm17, %ymm24, %ymm24
+vpunpckhdq %ymm29, %ymm20, %ymm17
+vmovdqa32 %ymm17, 992(%rcx)
+vpsrld $3, %ymm13, %ymm20
 vmovq 1920(%rsi), %xmm0
-vmovdqa32 %ymm24, 992(%rcx)
-vpxord %ymm29, %ymm21, %ymm24
-vpxord %ymm12, %ymm18, %ymm21
 sha256rnds2 %xmm1, %xmm2
 vmovq 1928(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpsrld $3, %ymm30, %ymm29
-vpsrld $10, %ymm23, %ymm18
-vpxord %ymm29, %ymm21, %ymm12
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 1952(%rsi), %xmm0
-vprord $18, %ymm31, %ymm21
-vpaddd %ymm24, %ymm14, %ymm29
-vpxord %ymm18, %ymm16, %ymm14
+vprord $18, %ymm13, %ymm17
+vmovdqa32 %ymm14, 960(%rcx)
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm27, %ymm30, %ymm24
-vpaddd %ymm14, %ymm10, %ymm16
+vprord $19, %ymm24, %ymm21
 vmovq 1960(%rsi), %xmm0
-vprord $19, %ymm29, %ymm18
-vprord $19, %ymm16, %ymm30
+vpxord %ymm17, %ymm28, %ymm22
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm12, %ymm13, %ymm10
-vprord $17, %ymm29, %ymm14
-vprord $17, %ymm16, %ymm13
+vprord $17, %ymm24, %ymm14
 vmovq 1984(%rsi), %xmm0
-vpxord %ymm18, %ymm14, %ymm12
-vprord $7, %ymm31, %ymm14
+vprord $19, %ymm19, %ymm28
+vprord $17, %ymm19, %ymm17
 sha256rnds2 %xmm2, %xmm1
 vpaddd 0(%rsp), %xmm1, %xmm1
 vpaddd 16(%rsp), %xmm2, %xmm2
 vmovdqa %xmm1, 0(%rsp)
 vmovdqa %xmm2, 16(%rsp)
-vpxord %ymm21, %ymm14, %ymm18
-vpaddd 128(%rdi){1to8}, %ymm29, %ymm14
+vpxord %ymm20, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm20
 vmovq 1992(%rsi), %xmm0
-vpaddd %ymm15, %ymm9, %ymm21
-vpaddd %ymm20, %ymm31, %ymm9
 sha256rnds2 %xmm4, %xmm3
 vpaddd 32(%rsp), %xmm3, %xmm3
 vpaddd 48(%rsp), %xmm4, %xmm4
 vmovdqa %xmm3, 32(%rsp)
 vmovdqa %xmm4, 48(%rsp)
+vprord $7, %ymm15, %ymm14
+vpxord %ymm28, %ymm17, %ymm21
 vmovq 2016(%rsi), %xmm0
-vpaddd 132(%rdi){1to8}, %ymm16, %ymm15
-vpxord %ymm30, %ymm13, %ymm13
 sha256rnds2 %xmm6, %xmm5
 vpaddd 64(%rsp), %xmm5, %xmm5
 vpaddd 80(%rsp), %xmm6, %xmm6
 vmovdqa %xmm5, 64(%rsp)
 vmovdqa %xmm6, 80(%rsp)
-vpunpckldq %ymm15, %ymm14, %ymm30
+vpaddd %ymm16, %ymm31, %ymm17
+vpaddd %ymm29, %ymm11, %ymm28
 vmovq 2024(%rsi), %xmm0
-vpsrld $3, %ymm31, %ymm31
-vmovdqa32 %ymm30, 1024(%rcx)
-vprord $18, %ymm17, %ymm30
+vpsrld $10, %ymm19, %ymm31
+vprord $7, %ymm26, %ymm11
+vpxord %ymm31, %ymm21, %ymm29
 sha256rnds2 %xmm8, %xmm7
 vpaddd 96(%rsp), %xmm7, %xmm7
 vpaddd 112(%rsp), %xmm8, %xmm8
 vmovdqa %xmm7, 96(%rsp)
 vmovdqa %xmm8, 112(%rsp)
+vprord $18, %ymm15, %ymm21
+vpaddd %ymm23, %ymm13, %ymm31
+vpaddd %ymm29, %ymm28, %ymm13
 vmovq 16(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm14, %ymm14
-vprord $7, %ymm17, %ymm15
+vpaddd 128(%rdi){1to8}, %ymm19, %ymm28
 sha256rnds2 %xmm1, %xmm2
-vpxord %ymm31, %ymm18, %ymm18
-vpsrld $10, %ymm29, %ymm31
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm24, %ymm14
+vpaddd 132(%rdi){1to8}, %ymm24, %ymm21
+vpxord %ymm14, %ymm20, %ymm20
+vpunpckldq %ymm21, %ymm28, %ymm14
+vpaddd %ymm22, %ymm17, %ymm17
+vpsrld $3, %ymm15, %ymm22
+vpaddd %ymm20, %ymm17, %ymm17
+vpunpckhdq %ymm21, %ymm28, %ymm20
+vmovdqa32 %ymm20, 1056(%rcx)
+vpsrld $3, %ymm26, %ymm28
 vmovq 48(%rsi), %xmm0
-vmovdqa32 %ymm14, 1056(%rcx)
-vpxord %ymm31, %ymm12, %ymm14
-vpxord %ymm30, %ymm15, %ymm12
 sha256rnds2 %xmm3, %xmm4
 vmovq 80(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm17, %ymm31
-vpsrld $10, %ymm16, %ymm15
-vpxord %ymm31, %ymm12, %ymm30
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 112(%rsi), %xmm0
-vprord $18, %ymm28, %ymm12
-vpaddd %ymm14, %ymm21, %ymm31
-vpxord %ymm15, %ymm13, %ymm21
+vprord $18, %ymm26, %ymm20
+vmovdqa32 %ymm14, 1024(%rcx)
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm23, %ymm17, %ymm14
-vpaddd %ymm21, %ymm10, %ymm13
+vprord $19, %ymm17, %ymm29
 vmovq 24(%rsi), %xmm0
-vprord $19, %ymm31, %ymm15
-vprord $19, %ymm13, %ymm17
+vpxord %ymm20, %ymm11, %ymm22
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm30, %ymm9, %ymm10
-vprord $17, %ymm31, %ymm21
-vprord $17, %ymm13, %ymm9
+vprord $17, %ymm17, %ymm14
 vmovq 56(%rsi), %xmm0
-vpxord %ymm15, %ymm21, %ymm30
-vprord $7, %ymm28, %ymm21
+vprord $19, %ymm13, %ymm11
+vprord $17, %ymm13, %ymm20
 sha256rnds2 %xmm4, %xmm3
-vpxord %ymm12, %ymm21, %ymm15
-vpaddd 136(%rdi){1to8}, %ymm31, %ymm21
+vpxord %ymm28, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm28
 vmovq 88(%rsi), %xmm0
-vpaddd %ymm18, %ymm24, %ymm12
-vpaddd %ymm29, %ymm28, %ymm24
 sha256rnds2 %xmm6, %xmm5
+vprord $7, %ymm27, %ymm14
+vpxord %ymm11, %ymm20, %ymm29
 vmovq 120(%rsi), %xmm0
-vpaddd 140(%rdi){1to8}, %ymm13, %ymm18
-vpxord %ymm17, %ymm9, %ymm9
 sha256rnds2 %xmm8, %xmm7
-vpunpckldq %ymm18, %ymm21, %ymm17
+vpaddd %ymm10, %ymm15, %ymm20
+vpaddd %ymm21, %ymm31, %ymm11
 vmovq 144(%rsi), %xmm0
-vpsrld $3, %ymm28, %ymm28
-vmovdqa32 %ymm17, 1088(%rcx)
-vprord $18, %ymm25, %ymm17
+vpsrld $10, %ymm13, %ymm15
+vprord $7, %ymm12, %ymm31
+vpxord %ymm15, %ymm29, %ymm21
 sha256rnds2 %xmm1, %xmm2
+vprord $18, %ymm27, %ymm29
+vpaddd %ymm25, %ymm26, %ymm15
+vpaddd %ymm21, %ymm11, %ymm26
 vmovq 176(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm21, %ymm21
-vprord $7, %ymm25, %ymm18
+vpaddd 136(%rdi){1to8}, %ymm13, %ymm11
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm28, %ymm15, %ymm15
-vpsrld $10, %ymm31, %ymm28
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm17, %ymm14
+vpaddd 140(%rdi){1to8}, %ymm17, %ymm29
+vpxord %ymm14, %ymm28, %ymm28
+vpunpckldq %ymm29, %ymm11, %ymm14
+vpaddd %ymm22, %ymm20, %ymm20
+vpsrld $3, %ymm27, %ymm22
+vpaddd %ymm28, %ymm20, %ymm20
+vpunpckhdq %ymm29, %ymm11, %ymm28
+vmovdqa32 %ymm28, 1120(%rcx)
+vpsrld $3, %ymm12, %ymm11
 vmovq 208(%rsi), %xmm0
-vmovdqa32 %ymm21, 1120(%rcx)
-vpxord %ymm28, %ymm30, %ymm21
-vpxord %ymm17, %ymm18, %ymm30
 sha256rnds2 %xmm5, %xmm6
 vmovq 240(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpsrld $3, %ymm25, %ymm28
-vpsrld $10, %ymm13, %ymm18
-vpxord %ymm28, %ymm30, %ymm17
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 152(%rsi), %xmm0
-vprord $18, %ymm19, %ymm30
-vpaddd %ymm21, %ymm12, %ymm28
-vpxord %ymm18, %ymm9, %ymm12
+vprord $18, %ymm12, %ymm28
+vmovdqa32 %ymm14, 1088(%rcx)
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm16, %ymm25, %ymm21
-vpaddd %ymm12, %ymm10, %ymm9
+vprord $19, %ymm20, %ymm21
 vmovq 184(%rsi), %xmm0
-vprord $19, %ymm28, %ymm18
-vprord $19, %ymm9, %ymm25
+vpxord %ymm28, %ymm31, %ymm22
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm17, %ymm24, %ymm10
-vprord $17, %ymm28, %ymm12
-vprord $17, %ymm9, %ymm24
+vprord $17, %ymm20, %ymm14
 vmovq 216(%rsi), %xmm0
-vpxord %ymm18, %ymm12, %ymm17
-vprord $7, %ymm19, %ymm12
+vprord $19, %ymm26, %ymm31
+vprord $17, %ymm26, %ymm28
 sha256rnds2 %xmm6, %xmm5
-vpxord %ymm30, %ymm12, %ymm18
-vpaddd 144(%rdi){1to8}, %ymm28, %ymm12
+vpxord %ymm11, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm11
 vmovq 248(%rsi), %xmm0
-vpaddd %ymm15, %ymm14, %ymm30
-vpaddd %ymm31, %ymm19, %ymm14
 sha256rnds2 %xmm8, %xmm7
+vprord $7, %ymm9, %ymm14
+vpxord %ymm31, %ymm28, %ymm21
 vmovq 272(%rsi), %xmm0
-vpaddd 148(%rdi){1to8}, %ymm9, %ymm15
-vpxord %ymm25, %ymm24, %ymm24
 sha256rnds2 %xmm1, %xmm2
-vpunpckldq %ymm15, %ymm12, %ymm25
+vpaddd %ymm19, %ymm27, %ymm28
+vpaddd %ymm29, %ymm15, %ymm31
 vmovq 304(%rsi), %xmm0
-vpsrld $3, %ymm19, %ymm19
-vmovdqa32 %ymm25, 1152(%rcx)
-vprord $18, %ymm11, %ymm25
+vpsrld $10, %ymm26, %ymm27
+vprord $7, %ymm18, %ymm15
+vpxord %ymm27, %ymm21, %ymm29
 sha256rnds2 %xmm3, %xmm4
+vprord $18, %ymm9, %ymm21
+vpaddd %ymm24, %ymm12, %ymm27
+vpaddd %ymm29, %ymm31, %ymm12
 vmovq 336(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm12, %ymm12
-vprord $7, %ymm11, %ymm15
+vpaddd 144(%rdi){1to8}, %ymm26, %ymm31
 sha256rnds2 %xmm5, %xmm6
-vpxord %ymm19, %ymm18, %ymm18
-vpsrld $10, %ymm28, %ymm19
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm20, %ymm14
+vpaddd 148(%rdi){1to8}, %ymm20, %ymm21
+vpxord %ymm14, %ymm11, %ymm11
+vpunpckldq %ymm21, %ymm31, %ymm14
+vpaddd %ymm22, %ymm28, %ymm28
+vpsrld $3, %ymm9, %ymm22
+vpaddd %ymm11, %ymm28, %ymm28
+vpunpckhdq %ymm21, %ymm31, %ymm11
+vmovdqa32 %ymm11, 1184(%rcx)
+vpsrld $3, %ymm18, %ymm31
 vmovq 368(%rsi), %xmm0
-vmovdqa32 %ymm12, 1184(%rcx)
-vpxord %ymm19, %ymm17, %ymm12
-vpxord %ymm25, %ymm15, %ymm17
 sha256rnds2 %xmm7, %xmm8
 vmovq 280(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpsrld $3, %ymm11, %ymm19
-vpsrld $10, %ymm9, %ymm15
-vpxord %ymm19, %ymm17, %ymm25
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 312(%rsi), %xmm0
-vprord $18, %ymm26, %ymm17
-vpaddd %ymm12, %ymm30, %ymm19
-vpxord %ymm15, %ymm24, %ymm30
+vprord $18, %ymm18, %ymm11
+vmovdqa32 %ymm14, 1152(%rcx)
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm13, %ymm11, %ymm12
-vpaddd %ymm30, %ymm10, %ymm24
+vprord $19, %ymm28, %ymm29
 vmovq 344(%rsi), %xmm0
-vprord $19, %ymm19, %ymm15
-vprord $19, %ymm24, %ymm11
+vpxord %ymm11, %ymm15, %ymm22
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm25, %ymm14, %ymm10
-vprord $17, %ymm19, %ymm30
-vprord $17, %ymm24, %ymm14
+vprord $17, %ymm28, %ymm14
 vmovq 376(%rsi), %xmm0
-vpxord %ymm15, %ymm30, %ymm25
-vprord $7, %ymm26, %ymm30
+vprord $19, %ymm12, %ymm15
+vprord $17, %ymm12, %ymm11
 sha256rnds2 %xmm8, %xmm7
-vpxord %ymm17, %ymm30, %ymm15
-vpaddd 152(%rdi){1to8}, %ymm19, %ymm30
+vpxord %ymm31, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm31
 vmovq 400(%rsi), %xmm0
-vpaddd %ymm18, %ymm21, %ymm17
-vpaddd %ymm28, %ymm26, %ymm21
 sha256rnds2 %xmm1, %xmm2
+vprord $7, %ymm30, %ymm14
+vpxord %ymm15, %ymm11, %ymm29
 vmovq 432(%rsi), %xmm0
-vpaddd 156(%rdi){1to8}, %ymm24, %ymm18
-vpxord %ymm11, %ymm14, %ymm14
 sha256rnds2 %xmm3, %xmm4
-vpunpckldq %ymm18, %ymm30, %ymm11
+vpaddd %ymm13, %ymm9, %ymm11
+vpaddd %ymm21, %ymm27, %ymm15
 vmovq 464(%rsi), %xmm0
-vpsrld $3, %ymm26, %ymm26
-vmovdqa32 %ymm11, 1216(%rcx)
-vprord $18, %ymm22, %ymm11
+vpsrld $10, %ymm12, %ymm9
+vprord $7, %ymm16, %ymm27
+vpxord %ymm9, %ymm29, %ymm21
 sha256rnds2 %xmm5, %xmm6
+vprord $18, %ymm30, %ymm29
+vpaddd %ymm17, %ymm18, %ymm9
+vpaddd %ymm21, %ymm15, %ymm18
 vmovq 496(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm30, %ymm30
-vprord $7, %ymm22, %ymm18
+vpaddd 152(%rdi){1to8}, %ymm12, %ymm15
 sha256rnds2 %xmm7, %xmm8
-vpxord %ymm26, %ymm15, %ymm15
-vpsrld $10, %ymm19, %ymm26
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm28, %ymm14
+vpaddd 156(%rdi){1to8}, %ymm28, %ymm29
+vpxord %ymm14, %ymm31, %ymm31
+vpunpckldq %ymm29, %ymm15, %ymm14
+vpaddd %ymm22, %ymm11, %ymm11
+vpsrld $3, %ymm30, %ymm22
+vpaddd %ymm31, %ymm11, %ymm11
+vpunpckhdq %ymm29, %ymm15, %ymm31
+vmovdqa32 %ymm31, 1248(%rcx)
+vpsrld $3, %ymm16, %ymm15
 vmovq 408(%rsi), %xmm0
-vmovdqa32 %ymm30, 1248(%rcx)
-vpxord %ymm26, %ymm25, %ymm30
-vpxord %ymm11, %ymm18, %ymm25
 sha256rnds2 %xmm2, %xmm1
 vmovq 440(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpsrld $3, %ymm22, %ymm26
-vpsrld $10, %ymm24, %ymm18
-vpxord %ymm26, %ymm25, %ymm11
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 472(%rsi), %xmm0
-vprord $18, %ymm27, %ymm25
-vpaddd %ymm30, %ymm17, %ymm26
-vpxord %ymm18, %ymm14, %ymm17
+vprord $18, %ymm16, %ymm31
+vmovdqa32 %ymm14, 1216(%rcx)
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm9, %ymm22, %ymm30
-vpaddd %ymm17, %ymm10, %ymm14
+vprord $19, %ymm11, %ymm21
 vmovq 504(%rsi), %xmm0
-vprord $19, %ymm26, %ymm18
-vprord $19, %ymm14, %ymm22
+vpxord %ymm31, %ymm27, %ymm22
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm11, %ymm21, %ymm10
-vprord $17, %ymm26, %ymm17
-vprord $17, %ymm14, %ymm21
+vprord $17, %ymm11, %ymm14
 vmovq 528(%rsi), %xmm0
-vpxord %ymm18, %ymm17, %ymm11
-vprord $7, %ymm27, %ymm17
+vprord $19, %ymm18, %ymm27
+vprord $17, %ymm18, %ymm31
 sha256rnds2 %xmm1, %xmm2
-vpxord %ymm25, %ymm17, %ymm18
-vpaddd 160(%rdi){1to8}, %ymm26, %ymm17
+vpxord %ymm15, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm15
 vmovq 536(%rsi), %xmm0
-vpaddd %ymm15, %ymm12, %ymm25
-vpaddd %ymm19, %ymm27, %ymm12
 sha256rnds2 %xmm3, %xmm4
+vprord $7, %ymm23, %ymm14
+vpxord %ymm27, %ymm31, %ymm21
 vmovq 560(%rsi), %xmm0
-vpaddd 164(%rdi){1to8}, %ymm14, %ymm15
-vpxord %ymm22, %ymm21, %ymm21
 sha256rnds2 %xmm5, %xmm6
-vpunpckldq %ymm15, %ymm17, %ymm22
+vpaddd %ymm26, %ymm30, %ymm31
+vpaddd %ymm29, %ymm9, %ymm27
 vmovq 568(%rsi), %xmm0
-vpsrld $3, %ymm27, %ymm27
-vmovdqa32 %ymm22, 1280(%rcx)
-vprord $18, %ymm20, %ymm22
+vpsrld $10, %ymm18, %ymm30
+vprord $7, %ymm10, %ymm9
+vpxord %ymm30, %ymm21, %ymm29
 sha256rnds2 %xmm7, %xmm8
+vprord $18, %ymm23, %ymm21
+vpaddd %ymm20, %ymm16, %ymm30
+vpaddd %ymm29, %ymm27, %ymm16
 vmovq 592(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm17, %ymm17
-vprord $7, %ymm20, %ymm15
+vpaddd 160(%rdi){1to8}, %ymm18, %ymm27
 sha256rnds2 %xmm2, %xmm1
-vpxord %ymm27, %ymm18, %ymm18
-vpsrld $10, %ymm26, %ymm27
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm11, %ymm14
+vpaddd 164(%rdi){1to8}, %ymm11, %ymm21
+vpxord %ymm14, %ymm15, %ymm15
+vpunpckldq %ymm21, %ymm27, %ymm14
+vpaddd %ymm22, %ymm31, %ymm31
+vpsrld $3, %ymm23, %ymm22
+vpaddd %ymm15, %ymm31, %ymm31
+vpunpckhdq %ymm21, %ymm27, %ymm15
+vmovdqa32 %ymm15, 1312(%rcx)
+vpsrld $3, %ymm10, %ymm27
 vmovq 600(%rsi), %xmm0
-vmovdqa32 %ymm17, 1312(%rcx)
-vpxord %ymm27, %ymm11, %ymm17
-vpxord %ymm22, %ymm15, %ymm11
 sha256rnds2 %xmm4, %xmm3
 vmovq 624(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpsrld $3, %ymm20, %ymm27
-vpsrld $10, %ymm14, %ymm15
-vpxord %ymm27, %ymm11, %ymm22
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 632(%rsi), %xmm0
-vprord $18, %ymm23, %ymm11
-vpaddd %ymm17, %ymm25, %ymm27
-vpxord %ymm15, %ymm21, %ymm25
+vprord $18, %ymm10, %ymm15
+vmovdqa32 %ymm14, 1280(%rcx)
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm24, %ymm20, %ymm17
-vpaddd %ymm25, %ymm10, %ymm21
+vprord $19, %ymm31, %ymm29
 vmovq 656(%rsi), %xmm0
-vprord $19, %ymm27, %ymm15
-vprord $19, %ymm21, %ymm20
+vpxord %ymm15, %ymm9, %ymm22
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm22, %ymm12, %ymm10
-vprord $17, %ymm27, %ymm25
-vprord $17, %ymm21, %ymm12
+vprord $17, %ymm31, %ymm14
 vmovq 664(%rsi), %xmm0
-vpxord %ymm15, %ymm25, %ymm22
-vprord $7, %ymm23, %ymm25
+vprord $19, %ymm16, %ymm9
+vprord $17, %ymm16, %ymm15
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm11, %ymm25, %ymm15
-vpaddd 168(%rdi){1to8}, %ymm27, %ymm25
+vpxord %ymm27, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm27
 vmovq 688(%rsi), %xmm0
-vpaddd %ymm18, %ymm30, %ymm11
-vpaddd %ymm26, %ymm23, %ymm30
 sha256rnds2 %xmm5, %xmm6
+vprord $7, %ymm25, %ymm14
+vpxord %ymm9, %ymm15, %ymm29
 vmovq 696(%rsi), %xmm0
-vpaddd 172(%rdi){1to8}, %ymm21, %ymm18
-vpxord %ymm20, %ymm12, %ymm12
 sha256rnds2 %xmm7, %xmm8
-vpunpckldq %ymm18, %ymm25, %ymm20
+vpaddd %ymm12, %ymm23, %ymm15
+vpaddd %ymm21, %ymm30, %ymm9
 vmovq 720(%rsi), %xmm0
-vpsrld $3, %ymm23, %ymm23
-vmovdqa32 %ymm20, 1344(%rcx)
-vprord $18, %ymm29, %ymm20
+vpsrld $10, %ymm16, %ymm23
+vprord $7, %ymm19, %ymm30
+vpxord %ymm23, %ymm29, %ymm21
 sha256rnds2 %xmm2, %xmm1
+vprord $18, %ymm25, %ymm29
+vpaddd %ymm28, %ymm10, %ymm23
+vpaddd %ymm21, %ymm9, %ymm10
 vmovq 728(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm25, %ymm25
-vprord $7, %ymm29, %ymm18
+vpaddd 168(%rdi){1to8}, %ymm16, %ymm9
 sha256rnds2 %xmm4, %xmm3
-vpxord %ymm23, %ymm15, %ymm15
-vpsrld $10, %ymm27, %ymm23
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm31, %ymm14
+vpaddd 172(%rdi){1to8}, %ymm31, %ymm29
+vpxord %ymm14, %ymm27, %ymm27
+vpunpckldq %ymm29, %ymm9, %ymm14
+vpaddd %ymm22, %ymm15, %ymm15
+vpsrld $3, %ymm25, %ymm22
+vpaddd %ymm27, %ymm15, %ymm15
+vpunpckhdq %ymm29, %ymm9, %ymm27
+vmovdqa32 %ymm27, 1376(%rcx)
+vpsrld $3, %ymm19, %ymm9
 vmovq 752(%rsi), %xmm0
-vmovdqa32 %ymm25, 1376(%rcx)
-vpxord %ymm23, %ymm22, %ymm25
-vpxord %ymm20, %ymm18, %ymm22
 sha256rnds2 %xmm6, %xmm5
 vmovq 760(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpsrld $3, %ymm29, %ymm23
-vpsrld $10, %ymm21, %ymm18
-vpxord %ymm23, %ymm22, %ymm20
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 784(%rsi), %xmm0
-vprord $18, %ymm16, %ymm22
-vpaddd %ymm25, %ymm11, %ymm23
-vpxord %ymm18, %ymm12, %ymm11
+vprord $18, %ymm19, %ymm27
+vmovdqa32 %ymm14, 1344(%rcx)
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm14, %ymm29, %ymm25
-vpaddd %ymm11, %ymm10, %ymm12
+vprord $19, %ymm15, %ymm21
 vmovq 792(%rsi), %xmm0
-vprord $19, %ymm23, %ymm18
-vprord $19, %ymm12, %ymm29
+vpxord %ymm27, %ymm30, %ymm22
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm20, %ymm30, %ymm10
-vprord $17, %ymm23, %ymm11
-vprord $17, %ymm12, %ymm30
+vprord $17, %ymm15, %ymm14
 vmovq 816(%rsi), %xmm0
-vpxord %ymm18, %ymm11, %ymm20
-vprord $7, %ymm16, %ymm11
+vprord $19, %ymm10, %ymm30
+vprord $17, %ymm10, %ymm27
 sha256rnds2 %xmm5, %xmm6
-vpxord %ymm22, %ymm11, %ymm18
-vpaddd 176(%rdi){1to8}, %ymm23, %ymm11
+vpxord %ymm9, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm9
 vmovq 824(%rsi), %xmm0
-vpaddd %ymm15, %ymm17, %ymm22
-vpaddd %ymm27, %ymm16, %ymm17
 sha256rnds2 %xmm7, %xmm8
+vprord $7, %ymm24, %ymm14
+vpxord %ymm30, %ymm27, %ymm21
 vmovq 848(%rsi), %xmm0
-vpaddd 180(%rdi){1to8}, %ymm12, %ymm15
-vpxord %ymm29, %ymm30, %ymm30
 sha256rnds2 %xmm2, %xmm1
-vpunpckldq %ymm15, %ymm11, %ymm29
+vpaddd %ymm18, %ymm25, %ymm27
+vpaddd %ymm29, %ymm23, %ymm30
 vmovq 856(%rsi), %xmm0
-vpsrld $3, %ymm16, %ymm16
-vmovdqa32 %ymm29, 1408(%rcx)
-vprord $18, %ymm31, %ymm29
+vpsrld $10, %ymm10, %ymm25
+vprord $7, %ymm13, %ymm23
+vpxord %ymm25, %ymm21, %ymm29
 sha256rnds2 %xmm4, %xmm3
+vprord $18, %ymm24, %ymm21
+vpaddd %ymm11, %ymm19, %ymm25
+vpaddd %ymm29, %ymm30, %ymm19
 vmovq 880(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm11, %ymm11
-vprord $7, %ymm31, %ymm15
+vpaddd 176(%rdi){1to8}, %ymm10, %ymm30
 sha256rnds2 %xmm6, %xmm5
-vpxord %ymm16, %ymm18, %ymm18
-vpsrld $10, %ymm23, %ymm16
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm15, %ymm14
+vpaddd 180(%rdi){1to8}, %ymm15, %ymm21
+vpxord %ymm14, %ymm9, %ymm9
+vpunpckldq %ymm21, %ymm30, %ymm14
+vpaddd %ymm22, %ymm27, %ymm27
+vpsrld $3, %ymm24, %ymm22
+vpaddd %ymm9, %ymm27, %ymm27
+vpunpckhdq %ymm21, %ymm30, %ymm9
+vmovdqa32 %ymm9, 1440(%rcx)
+vpsrld $3, %ymm13, %ymm30
 vmovq 888(%rsi), %xmm0
-vmovdqa32 %ymm11, 1440(%rcx)
-vpxord %ymm16, %ymm20, %ymm11
-vpxord %ymm29, %ymm15, %ymm20
 sha256rnds2 %xmm8, %xmm7
 vmovq 912(%rsi), %xmm0
 sha256rnds2 %xmm1, %xmm2
-vpsrld $3, %ymm31, %ymm16
-vpsrld $10, %ymm12, %ymm15
-vpxord %ymm16, %ymm20, %ymm29
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 920(%rsi), %xmm0
-vprord $18, %ymm13, %ymm20
-vpaddd %ymm11, %ymm22, %ymm16
-vpxord %ymm15, %ymm30, %ymm22
+vprord $18, %ymm13, %ymm9
+vmovdqa32 %ymm14, 1408(%rcx)
 sha256rnds2 %xmm3, %xmm4
-vpaddd %ymm21, %ymm31, %ymm11
-vpaddd %ymm22, %ymm10, %ymm30
+vprord $19, %ymm27, %ymm29
 vmovq 944(%rsi), %xmm0
-vprord $19, %ymm16, %ymm15
-vprord $19, %ymm30, %ymm31
+vpxord %ymm9, %ymm23, %ymm22
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm29, %ymm17, %ymm10
-vprord $17, %ymm16, %ymm22
-vprord $17, %ymm30, %ymm17
+vprord $17, %ymm27, %ymm14
 vmovq 952(%rsi), %xmm0
-vpxord %ymm15, %ymm22, %ymm29
-vprord $7, %ymm13, %ymm22
+vprord $19, %ymm19, %ymm23
+vprord $17, %ymm19, %ymm9
 sha256rnds2 %xmm7, %xmm8
-vpxord %ymm20, %ymm22, %ymm15
-vpaddd 184(%rdi){1to8}, %ymm16, %ymm22
+vpxord %ymm30, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm30
 vmovq 976(%rsi), %xmm0
-vpaddd %ymm18, %ymm25, %ymm20
-vpaddd %ymm23, %ymm13, %ymm25
 sha256rnds2 %xmm2, %xmm1
+vprord $7, %ymm17, %ymm14
+vpxord %ymm23, %ymm9, %ymm29
 vmovq 984(%rsi), %xmm0
-vpaddd 188(%rdi){1to8}, %ymm30, %ymm18
-vpxord %ymm31, %ymm17, %ymm17
 sha256rnds2 %xmm4, %xmm3
-vpunpckldq %ymm18, %ymm22, %ymm31
+vpaddd %ymm16, %ymm24, %ymm9
+vpaddd %ymm21, %ymm25, %ymm23
 vmovq 1008(%rsi), %xmm0
-vpsrld $3, %ymm13, %ymm13
-vmovdqa32 %ymm31, 1472(%rcx)
-vprord $18, %ymm28, %ymm31
+vpsrld $10, %ymm19, %ymm24
+vprord $7, %ymm26, %ymm25
+vpxord %ymm24, %ymm29, %ymm21
 sha256rnds2 %xmm6, %xmm5
+vprord $18, %ymm17, %ymm29
+vpaddd %ymm31, %ymm13, %ymm24
+vpaddd %ymm21, %ymm23, %ymm13
 vmovq 1016(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm22, %ymm22
-vprord $7, %ymm28, %ymm18
+vpaddd 184(%rdi){1to8}, %ymm19, %ymm23
 sha256rnds2 %xmm8, %xmm7
-vpxord %ymm13, %ymm15, %ymm15
-vpsrld $10, %ymm16, %ymm13
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm27, %ymm14
+vpaddd 188(%rdi){1to8}, %ymm27, %ymm29
+vpxord %ymm14, %ymm30, %ymm30
+vpunpckldq %ymm29, %ymm23, %ymm14
+vpaddd %ymm22, %ymm9, %ymm9
+vpsrld $3, %ymm17, %ymm22
+vpaddd %ymm30, %ymm9, %ymm9
+vpunpckhdq %ymm29, %ymm23, %ymm30
+vmovdqa32 %ymm30, 1504(%rcx)
+vpsrld $3, %ymm26, %ymm23
 vmovq 1040(%rsi), %xmm0
-vmovdqa32 %ymm22, 1504(%rcx)
-vpxord %ymm13, %ymm29, %ymm22
-vpxord %ymm31, %ymm18, %ymm29
 sha256rnds2 %xmm1, %xmm2
 vmovq 1048(%rsi), %xmm0
 sha256rnds2 %xmm3, %xmm4
-vpsrld $3, %ymm28, %ymm13
-vpsrld $10, %ymm30, %ymm18
-vpxord %ymm13, %ymm29, %ymm31
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 1072(%rsi), %xmm0
-vprord $18, %ymm9, %ymm29
-vpaddd %ymm22, %ymm20, %ymm13
-vpxord %ymm18, %ymm17, %ymm20
+vprord $18, %ymm26, %ymm30
+vmovdqa32 %ymm14, 1472(%rcx)
 sha256rnds2 %xmm5, %xmm6
-vpaddd %ymm12, %ymm28, %ymm22
-vpaddd %ymm20, %ymm10, %ymm17
+vprord $19, %ymm9, %ymm21
 vmovq 1080(%rsi), %xmm0
-vprord $19, %ymm13, %ymm18
-vprord $19, %ymm17, %ymm28
+vpxord %ymm30, %ymm25, %ymm22
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm31, %ymm25, %ymm10
-vprord $17, %ymm13, %ymm20
-vprord $17, %ymm17, %ymm25
+vprord $17, %ymm9, %ymm14
 vmovq 1104(%rsi), %xmm0
-vpxord %ymm18, %ymm20, %ymm31
-vprord $7, %ymm9, %ymm20
+vprord $19, %ymm13, %ymm25
+vprord $17, %ymm13, %ymm30
 sha256rnds2 %xmm2, %xmm1
-vpxord %ymm29, %ymm20, %ymm18
-vpaddd 192(%rdi){1to8}, %ymm13, %ymm20
+vpxord %ymm23, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm23
 vmovq 1112(%rsi), %xmm0
-vpaddd %ymm15, %ymm11, %ymm29
-vpaddd %ymm16, %ymm9, %ymm11
 sha256rnds2 %xmm4, %xmm3
+vprord $7, %ymm20, %ymm14
+vpxord %ymm25, %ymm30, %ymm21
 vmovq 1136(%rsi), %xmm0
-vpaddd 196(%rdi){1to8}, %ymm17, %ymm15
-vpxord %ymm28, %ymm25, %ymm25
 sha256rnds2 %xmm6, %xmm5
-vpunpckldq %ymm15, %ymm20, %ymm28
+vpaddd %ymm10, %ymm17, %ymm30
+vpaddd %ymm29, %ymm24, %ymm25
 vmovq 1144(%rsi), %xmm0
-vpsrld $3, %ymm9, %ymm9
-vmovdqa32 %ymm28, 1536(%rcx)
-vprord $18, %ymm19, %ymm28
+vpsrld $10, %ymm13, %ymm17
+vprord $7, %ymm12, %ymm24
+vpxord %ymm17, %ymm21, %ymm29
 sha256rnds2 %xmm8, %xmm7
+vprord $18, %ymm20, %ymm21
+vpaddd %ymm15, %ymm26, %ymm17
+vpaddd %ymm29, %ymm25, %ymm26
 vmovq 1168(%rsi), %xmm0
-vpunpckhdq %ymm15, %ymm20, %ymm20
-vprord $7, %ymm19, %ymm15
+vpaddd 192(%rdi){1to8}, %ymm13, %ymm25
 sha256rnds2 %xmm1, %xmm2
-vpxord %ymm9, %ymm18, %ymm18
-vpsrld $10, %ymm13, %ymm9
+vpxord %ymm21, %ymm14, %ymm29
+vpsrld $10, %ymm9, %ymm14
+vpaddd 196(%rdi){1to8}, %ymm9, %ymm21
+vpxord %ymm14, %ymm23, %ymm23
+vpunpckldq %ymm21, %ymm25, %ymm14
+vpaddd %ymm22, %ymm30, %ymm30
+vpsrld $3, %ymm20, %ymm22
+vpaddd %ymm23, %ymm30, %ymm30
+vpunpckhdq %ymm21, %ymm25, %ymm23
+vmovdqa32 %ymm23, 1568(%rcx)
+vpsrld $3, %ymm12, %ymm25
 vmovq 1176(%rsi), %xmm0
-vmovdqa32 %ymm20, 1568(%rcx)
-vpxord %ymm9, %ymm31, %ymm20
-vpxord %ymm28, %ymm15, %ymm31
 sha256rnds2 %xmm3, %xmm4
 vmovq 1200(%rsi), %xmm0
 sha256rnds2 %xmm5, %xmm6
-vpsrld $3, %ymm19, %ymm9
-vpsrld $10, %ymm17, %ymm15
-vpxord %ymm9, %ymm31, %ymm28
+vpxord %ymm22, %ymm29, %ymm21
 vmovq 1208(%rsi), %xmm0
-vprord $18, %ymm24, %ymm31
-vpaddd %ymm20, %ymm29, %ymm9
-vpxord %ymm15, %ymm25, %ymm29
+vprord $18, %ymm12, %ymm23
+vmovdqa32 %ymm14, 1536(%rcx)
 sha256rnds2 %xmm7, %xmm8
-vpaddd %ymm30, %ymm19, %ymm20
-vpaddd %ymm29, %ymm10, %ymm25
+vprord $19, %ymm30, %ymm29
 vmovq 1232(%rsi), %xmm0
-vprord $19, %ymm9, %ymm15
-vprord $19, %ymm25, %ymm19
+vpxord %ymm23, %ymm24, %ymm22
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm28, %ymm11, %ymm10
-vprord $17, %ymm9, %ymm29
-vprord $17, %ymm25, %ymm11
+vprord $17, %ymm30, %ymm14
 vmovq 1240(%rsi), %xmm0
-vpxord %ymm15, %ymm29, %ymm28
-vprord $7, %ymm24, %ymm29
+vprord $19, %ymm26, %ymm24
+vprord $17, %ymm26, %ymm23
 sha256rnds2 %xmm4, %xmm3
-vpxord %ymm31, %ymm29, %ymm15
-vpaddd 200(%rdi){1to8}, %ymm9, %ymm29
+vpxord %ymm25, %ymm22, %ymm22
+vpxord %ymm29, %ymm14, %ymm25
 vmovq 1264(%rsi), %xmm0
-vpaddd %ymm18, %ymm22, %ymm31
-vpaddd %ymm13, %ymm24, %ymm22
 sha256rnds2 %xmm6, %xmm5
+vprord $7, %ymm28, %ymm14
+vpxord %ymm24, %ymm23, %ymm29
 vmovq 1272(%rsi), %xmm0
-vpaddd 204(%rdi){1to8}, %ymm25, %ymm18
-vpxord %ymm19, %ymm11, %ymm11
 sha256rnds2 %xmm8, %xmm7
-vpunpckldq %ymm18, %ymm29, %ymm19
+vpaddd %ymm19, %ymm20, %ymm23
+vpaddd %ymm21, %ymm17, %ymm24
 vmovq 1296(%rsi), %xmm0
-vpsrld $3, %ymm24, %ymm24
-vmovdqa32 %ymm19, 1600(%rcx)
-vprord $18, %ymm26, %ymm19
+vpsrld $10, %ymm26, %ymm20
+vprord $7, %ymm18, %ymm17
+vpxord %ymm20, %ymm29, %ymm21
 sha256rnds2 %xmm1, %xmm2
+vprord $18, %ymm28, %ymm29
+vpaddd %ymm27, %ymm12, %ymm20
+vpaddd %ymm21, %ymm24, %ymm12
 vmovq 1304(%rsi), %xmm0
-vpunpckhdq %ymm18, %ymm29, %ymm29
-vprord $7, %ymm26, %ymm18
+vpaddd 200(%rdi){1to8}, %ymm26, %ymm24
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm24, %ymm15, %ymm15
-vpsrld $10, %ymm9, %ymm24
+vpxord %ymm29, %ymm14, %ymm21
+vpsrld $10, %ymm30, %ymm14
+vpaddd 204(%rdi){1to8}, %ymm30, %ymm29
+vpxord %ymm14, %ymm25, %ymm25
+vpunpckldq %ymm29, %ymm24, %ymm14
+vpaddd %ymm22, %ymm23, %ymm23
+vpsrld $3, %ymm28, %ymm22
+vpaddd %ymm25, %ymm23, %ymm23
+vpunpckhdq %ymm29, %ymm24, %ymm25
+vmovdqa32 %ymm25, 1632(%rcx)
+vpsrld $3, %ymm18, %ymm24
 vmovq 1328(%rsi), %xmm0
-vmovdqa32 %ymm29, 1632(%rcx)
-vpxord %ymm24, %ymm28, %ymm29
-vpxord %ymm19, %ymm18, %ymm28
 sha256rnds2 %xmm5, %xmm6
 vmovq 1336(%rsi), %xmm0
 sha256rnds2 %xmm7, %xmm8
-vpsrld $3, %ymm26, %ymm24
-vpsrld $10, %ymm25, %ymm18
-vpxord %ymm24, %ymm28, %ymm19
+vpxord %ymm22, %ymm21, %ymm29
 vmovq 1360(%rsi), %xmm0
-vprord $18, %ymm14, %ymm28
-vpaddd %ymm29, %ymm31, %ymm24
-vpxord %ymm18, %ymm11, %ymm31
+vprord $18, %ymm18, %ymm25
+vmovdqa32 %ymm14, 1600(%rcx)
 sha256rnds2 %xmm2, %xmm1
-vpaddd %ymm17, %ymm26, %ymm29
-vpaddd %ymm31, %ymm10, %ymm11
+vprord $19, %ymm23, %ymm21
 vmovq 1368(%rsi), %xmm0
-vprord $19, %ymm24, %ymm18
-vprord $19, %ymm11, %ymm26
+vpxord %ymm25, %ymm17, %ymm22
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm19, %ymm22, %ymm17
-vprord $17, %ymm24, %ymm10
-vprord $17, %ymm11, %ymm31
+vprord $17, %ymm23, %ymm14
 vmovq 1392(%rsi), %xmm0
-vpxord %ymm18, %ymm10, %ymm22
-vprord $7, %ymm14, %ymm19
+vprord $19, %ymm12, %ymm17
+vprord $17, %ymm12, %ymm25
 sha256rnds2 %xmm6, %xmm5
-vpxord %ymm28, %ymm19, %ymm10
-vpaddd 208(%rdi){1to8}, %ymm24, %ymm18
+vpxord %ymm24, %ymm22, %ymm22
+vpxord %ymm21, %ymm14, %ymm24
 vmovq 1400(%rsi), %xmm0
-vpaddd %ymm15, %ymm20, %ymm19
-vpaddd %ymm9, %ymm14, %ymm28
 sha256rnds2 %xmm8, %xmm7
+vprord $7, %ymm11, %ymm14
+vpxord %ymm17, %ymm25, %ymm21
 vmovq 1424(%rsi), %xmm0
-vpaddd 212(%rdi){1to8}, %ymm11, %ymm20
-vpxord %ymm26, %ymm31, %ymm15
 sha256rnds2 %xmm1, %xmm2
-vpunpckldq %ymm20, %ymm18, %ymm9
+vpaddd %ymm13, %ymm28, %ymm25
+vpaddd %ymm29, %ymm20, %ymm17
 vmovq 1432(%rsi), %xmm0
-vpsrld $3, %ymm14, %ymm31
-vmovdqa32 %ymm9, 1664(%rcx)
-vprord $18, %ymm27, %ymm26
+vpsrld $10, %ymm12, %ymm28
+vprord $7, %ymm16, %ymm20
+vpxord %ymm28, %ymm21, %ymm29
 sha256rnds2 %xmm3, %xmm4
+vprord $18, %ymm11, %ymm21
+vpaddd %ymm9, %ymm18, %ymm28
+vpaddd %ymm29, %ymm17, %ymm18
 vmovq 1456(%rsi), %xmm0
-vpunpckhdq %ymm20, %ymm18, %ymm14
-vprord $7, %ymm27, %ymm9
+vpaddd 208(%rdi){1to8}, %ymm12, %ymm9
 sha256rnds2 %xmm5, %xmm6
-vpxord %ymm31, %ymm10, %ymm18
-vpsrld $10, %ymm24, %ymm20
+vpxord %ymm21, %ymm14, %ymm17
+vpsrld $10, %ymm23, %ymm29
+vpaddd 212(%rdi){1to8}, %ymm23, %ymm14
+vpxord %ymm29, %ymm24, %ymm21
+vpunpckldq %ymm14, %ymm9, %ymm24
+vpaddd %ymm22, %ymm25, %ymm29
+vpsrld $3, %ymm11, %ymm25
+vpaddd %ymm21, %ymm29, %ymm22
+vpunpckhdq %ymm14, %ymm9, %ymm29
+vmovdqa32 %ymm29, 1696(%rcx)
+vpsrld $3, %ymm16, %ymm21
 vmovq 1464(%rsi), %xmm0
-vmovdqa32 %ymm14, 1696(%rcx)
-vpxord %ymm20, %ymm22, %ymm10
-vpxord %ymm26, %ymm9, %ymm31
 sha256rnds2 %xmm7, %xmm8
 vmovq 1488(%rsi), %xmm0
 sha256rnds2 %xmm2, %xmm1
-vpsrld $3, %ymm27, %ymm14
-vpsrld $10, %ymm11, %ymm22
-vpxord %ymm14, %ymm31, %ymm20
+vpxord %ymm25, %ymm17, %ymm9
 vmovq 1496(%rsi), %xmm0
-vprord $18, %ymm21, %ymm9
-vpaddd %ymm10, %ymm19, %ymm26
-vpxord %ymm22, %ymm15, %ymm31
+vprord $18, %ymm16, %ymm14
+vmovdqa32 %ymm24, 1664(%rcx)
 sha256rnds2 %xmm4, %xmm3
-vpaddd %ymm25, %ymm27, %ymm14
-vpaddd %ymm31, %ymm17, %ymm19
+vprord $19, %ymm22, %ymm29
 vmovq 1520(%rsi), %xmm0
-vprord $19, %ymm26, %ymm10
-vprord $19, %ymm19, %ymm15
+vpxord %ymm14, %ymm20, %ymm17
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm20, %ymm28, %ymm22
-vprord $17, %ymm26, %ymm27
-vprord $17, %ymm19, %ymm25
+vprord $17, %ymm22, %ymm25
 vmovq 1528(%rsi), %xmm0
-vpxord %ymm10, %ymm27, %ymm17
-vprord $7, %ymm21, %ymm31
+vprord $19, %ymm18, %ymm24
+vprord $17, %ymm18, %ymm20
 sha256rnds2 %xmm8, %xmm7
-vpxord %ymm9, %ymm31, %ymm28
-vpaddd 216(%rdi){1to8}, %ymm26, %ymm20
+vpxord %ymm21, %ymm17, %ymm14
+vpxord %ymm29, %ymm25, %ymm17
 vmovq 1552(%rsi), %xmm0
-vpaddd %ymm18, %ymm29, %ymm27
-vpaddd %ymm24, %ymm21, %ymm10
 sha256rnds2 %xmm1, %xmm2
+vprord $7, %ymm31, %ymm21
+vpxord %ymm24, %ymm20, %ymm25
 vmovq 1560(%rsi), %xmm0
-vpaddd 220(%rdi){1to8}, %ymm19, %ymm31
-vpxord %ymm15, %ymm25, %ymm9
 sha256rnds2 %xmm3, %xmm4
-vpunpckldq %ymm31, %ymm20, %ymm29
+vpaddd %ymm26, %ymm11, %ymm29
+vpaddd %ymm9, %ymm28, %ymm20
 vmovq 1584(%rsi), %xmm0
-vpsrld $3, %ymm21, %ymm18
-vmovdqa32 %ymm29, 1728(%rcx)
-vprord $18, %ymm23, %ymm24
+vpsrld $10, %ymm18, %ymm24
+vprord $7, %ymm10, %ymm11
+vpxord %ymm24, %ymm25, %ymm26
 sha256rnds2 %xmm5, %xmm6
+vprord $18, %ymm31, %ymm28
+vpaddd %ymm30, %ymm16, %ymm9
+vpaddd %ymm26, %ymm20, %ymm25
 vmovq 1592(%rsi), %xmm0
-vpunpckhdq %ymm31, %ymm20, %ymm25
-vprord $7, %ymm23, %ymm15
+vpaddd 216(%rdi){1to8}, %ymm18, %ymm24
 sha256rnds2 %xmm7, %xmm8
-vpxord %ymm18, %ymm28, %ymm21
-vpsrld $10, %ymm26, %ymm29
+vpxord %ymm28, %ymm21, %ymm16
+vpsrld $10, %ymm22, %ymm30
+vpaddd 220(%rdi){1to8}, %ymm22, %ymm20
+vpxord %ymm30, %ymm17, %ymm26
+vpunpckldq %ymm20, %ymm24, %ymm21
+vpaddd %ymm14, %ymm29, %ymm28
+vpsrld $3, %ymm31, %ymm17
+vpaddd %ymm26, %ymm28, %ymm30
+vpunpckhdq %ymm20, %ymm24, %ymm29
+vmovdqa32 %ymm29, 1760(%rcx)
+vpsrld $3, %ymm10, %ymm14
 vmovq 1616(%rsi), %xmm0
-vmovdqa32 %ymm25, 1760(%rcx)
-vpxord %ymm29, %ymm17, %ymm20
-vpxord %ymm24, %ymm15, %ymm31
 sha256rnds2 %xmm2, %xmm1
 vmovq 1624(%rsi), %xmm0
 sha256rnds2 %xmm4, %xmm3
-vpsrld $3, %ymm23, %ymm28
-vpsrld $10, %ymm19, %ymm18
-vpxord %ymm28, %ymm31, %ymm25
+vpxord %ymm17, %ymm16, %ymm28
 vmovq 1648(%rsi), %xmm0
-vprord $18, %ymm12, %ymm17
-vpaddd %ymm20, %ymm27, %ymm29
-vpxord %ymm18, %ymm9, %ymm15
+vprord $18, %ymm10, %ymm26
+vmovdqa32 %ymm21, 1728(%rcx)
 sha256rnds2 %xmm6, %xmm5
-vpaddd %ymm11, %ymm23, %ymm24
-vpaddd %ymm15, %ymm22, %ymm31
+vprord $19, %ymm30, %ymm24
 vmovq 1656(%rsi), %xmm0
-vprord $19, %ymm29, %ymm28
-vprord $19, %ymm31, %ymm27
+vpxord %ymm26, %ymm11, %ymm20
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm25, %ymm10, %ymm20
-vprord $17, %ymm29, %ymm9
-vprord $17, %ymm31, %ymm18
+vprord $17, %ymm30, %ymm29
 vmovq 1680(%rsi), %xmm0
-vpxord %ymm28, %ymm9, %ymm23
-vprord $7, %ymm12, %ymm11
+vprord $19, %ymm25, %ymm16
+vprord $17, %ymm25, %ymm17
 sha256rnds2 %xmm1, %xmm2
-vpxord %ymm17, %ymm11, %ymm22
-vpaddd 224(%rdi){1to8}, %ymm29, %ymm15
+vpxord %ymm14, %ymm20, %ymm21
+vpxord %ymm24, %ymm29, %ymm11
 vmovq 1688(%rsi), %xmm0
-vpaddd %ymm21, %ymm14, %ymm10
-vpaddd %ymm26, %ymm12, %ymm25
 sha256rnds2 %xmm3, %xmm4
+vprord $7, %ymm15, %ymm26
+vpxord %ymm16, %ymm17, %ymm20
 vmovq 1712(%rsi), %xmm0
-vpaddd 228(%rdi){1to8}, %ymm31, %ymm9
-vpxord %ymm27, %ymm18, %ymm28
 sha256rnds2 %xmm5, %xmm6
-vpunpckldq %ymm9, %ymm15, %ymm11
+vpaddd %ymm12, %ymm31, %ymm14
+vpaddd %ymm28, %ymm9, %ymm29
 vmovq 1720(%rsi), %xmm0
-vpsrld $3, %ymm12, %ymm17
-vmovdqa32 %ymm11, 1792(%rcx)
-vprord $18, %ymm16, %ymm14
+vpsrld $10, %ymm25, %ymm24
+vprord $7, %ymm19, %ymm17
+vpxord %ymm24, %ymm20, %ymm16
 sha256rnds2 %xmm7, %xmm8
+vprord $18, %ymm15, %ymm31
+vpaddd %ymm23, %ymm10, %ymm12
+vpaddd %ymm16, %ymm29, %ymm9
 vmovq 1744(%rsi), %xmm0
-vpunpckhdq %ymm9, %ymm15, %ymm21
-vprord $7, %ymm16, %ymm26
+vpaddd 224(%rdi){1to8}, %ymm25, %ymm28
 sha256rnds2 %xmm2, %xmm1
-vpxord %ymm17, %ymm22, %ymm18
-vpsrld $10, %ymm29, %ymm27
+vpxord %ymm31, %ymm26, %ymm20
+vpsrld $10, %ymm30, %ymm24
+vpaddd 228(%rdi){1to8}, %ymm30, %ymm10
+vpxord %ymm24, %ymm11, %ymm23
+vpunpckldq %ymm10, %ymm28, %ymm29
+vpaddd %ymm21, %ymm14, %ymm16
+vpsrld $3, %ymm15, %ymm26
+vpaddd %ymm23, %ymm16, %ymm31
+vpunpckhdq %ymm10, %ymm28, %ymm30
+vmovdqa32 %ymm30, 1824(%rcx)
+vpsrld $3, %ymm19, %ymm11
 vmovq 1752(%rsi), %xmm0
-vmovdqa32 %ymm21, 1824(%rcx)
-vpxord %ymm27, %ymm23, %ymm12
-vpxord %ymm14, %ymm26, %ymm11
 sha256rnds2 %xmm4, %xmm3
 vmovq 1776(%rsi), %xmm0
 sha256rnds2 %xmm6, %xmm5
-vpsrld $3, %ymm16, %ymm15
-vpsrld $10, %ymm31, %ymm9
-vpxord %ymm15, %ymm11, %ymm22
+vpxord %ymm26, %ymm20, %ymm24
 vmovq 1784(%rsi), %xmm0
-vprord $18, %ymm30, %ymm17
-vpaddd %ymm12, %ymm10, %ymm21
-vpxord %ymm9, %ymm28, %ymm23
+vprord $18, %ymm19, %ymm14
+vmovdqa32 %ymm29, 1792(%rcx)
 sha256rnds2 %xmm8, %xmm7
-vpaddd %ymm19, %ymm16, %ymm27
-vpaddd %ymm23, %ymm20, %ymm26
+vprord $19, %ymm31, %ymm21
 vmovq 1808(%rsi), %xmm0
-vprord $19, %ymm21, %ymm14
-vprord $19, %ymm26, %ymm31
+vpxord %ymm14, %ymm17, %ymm16
 sha256rnds2 %xmm1, %xmm2
-vpaddd %ymm22, %ymm25, %ymm11
-vprord $17, %ymm21, %ymm15
-vprord $17, %ymm26, %ymm10
+vprord $17, %ymm31, %ymm23
 vmovq 1816(%rsi), %xmm0
-vpxord %ymm14, %ymm15, %ymm12
-vprord $7, %ymm30, %ymm28
+vprord $19, %ymm9, %ymm28
+vprord $17, %ymm9, %ymm10
 sha256rnds2 %xmm3, %xmm4
-vpxord %ymm17, %ymm28, %ymm9
-vpaddd 232(%rdi){1to8}, %ymm21, %ymm16
+vpxord %ymm11, %ymm16, %ymm30
+vpxord %ymm21, %ymm23, %ymm20
 vmovq 1840(%rsi), %xmm0
-vpaddd %ymm18, %ymm24, %ymm19
-vpaddd %ymm29, %ymm30, %ymm20
 sha256rnds2 %xmm5, %xmm6
+vprord $7, %ymm27, %ymm26
+vpxord %ymm28, %ymm10, %ymm29
 vmovq 1848(%rsi), %xmm0
-vpaddd 236(%rdi){1to8}, %ymm26, %ymm23
-vpxord %ymm31, %ymm10, %ymm25
 sha256rnds2 %xmm7, %xmm8
-vpunpckldq %ymm23, %ymm16, %ymm22
+vpaddd %ymm18, %ymm15, %ymm17
+vpaddd %ymm24, %ymm12, %ymm14
 vmovq 1872(%rsi), %xmm0
-vpsrld $3, %ymm30, %ymm15
-vmovdqa32 %ymm22, 1856(%rcx)
-vprord $18, %ymm13, %ymm14
+vpsrld $10, %ymm9, %ymm16
+vprord $7, %ymm13, %ymm11
+vpxord %ymm16, %ymm29, %ymm23
 sha256rnds2 %xmm2, %xmm1
+vprord $18, %ymm27, %ymm21
+vpaddd %ymm22, %ymm19, %ymm10
+vpaddd %ymm23, %ymm14, %ymm28
 vmovq 1880(%rsi), %xmm0
-vpunpckhdq %ymm23, %ymm16, %ymm28
-vprord $7, %ymm13, %ymm17
+vpaddd 232(%rdi){1to8}, %ymm9, %ymm15
 sha256rnds2 %xmm4, %xmm3
-vpxord %ymm15, %ymm9, %ymm24
-vpsrld $10, %ymm21, %ymm18
+vpxord %ymm21, %ymm26, %ymm18
+vpsrld $10, %ymm31, %ymm12
+vpaddd 236(%rdi){1to8}, %ymm31, %ymm24
+vpxord %ymm12, %ymm20, %ymm29
+vpunpckldq %ymm24, %ymm15, %ymm16
+vpaddd %ymm30, %ymm17, %ymm19
+vpsrld $3, %ymm27, %ymm22
+vpaddd %ymm29, %ymm19, %ymm14
+vpunpckhdq %ymm24, %ymm15, %ymm23
+vmovdqa32 %ymm23, 1888(%rcx)
+vpsrld $3, %ymm13, %ymm9
 vmovq 1904(%rsi), %xmm0
-vmovdqa32 %ymm28, 1888(%rcx)
-vpxord %ymm18, %ymm12, %ymm29
-vpxord %ymm14, %ymm17, %ymm10
 sha256rnds2 %xmm6, %xmm5
 vmovq 1912(%rsi), %xmm0
 sha256rnds2 %xmm8, %xmm7
-vpsrld $3, %ymm13, %ymm31
-vpsrld $10, %ymm26, %ymm30
-vpxord %ymm31, %ymm10, %ymm22
+vpxord %ymm22, %ymm18, %ymm26
 vmovq 1936(%rsi), %xmm0
-vpaddd %ymm29, %ymm19, %ymm16
-vpxord %ymm30, %ymm25, %ymm23
-vpaddd %ymm23, %ymm11, %ymm9
+vprord $18, %ymm13, %ymm21
+vmovdqa32 %ymm16, 1856(%rcx)
 sha256rnds2 %xmm1, %xmm2
-vprord $19, %ymm16, %ymm15
-vprord $19, %ymm9, %ymm21
+vprord $19, %ymm14, %ymm31
 vmovq 1944(%rsi), %xmm0
-vpaddd %ymm22, %ymm20, %ymm28
-vprord $17, %ymm16, %ymm12
+vpxord %ymm21, %ymm11, %ymm20
 sha256rnds2 %xmm3, %xmm4
-vprord $17, %ymm9, %ymm18
-vpxord %ymm15, %ymm12, %ymm17
-vpaddd 240(%rdi){1to8}, %ymm16, %ymm14
+vprord $17, %ymm14, %ymm12
 vmovq 1968(%rsi), %xmm0
-vpaddd %ymm24, %ymm27, %ymm13
-vpaddd 244(%rdi){1to8}, %ymm9, %ymm26
+vprord $19, %ymm28, %ymm17
+vprord $17, %ymm28, %ymm30
 sha256rnds2 %xmm5, %xmm6
-vpxord %ymm21, %ymm18, %ymm10
-vpunpckldq %ymm26, %ymm14, %ymm31
+vpxord %ymm9, %ymm20, %ymm19
+vpxord %ymm31, %ymm12, %ymm29
 vmovq 1976(%rsi), %xmm0
-vmovdqa32 %ymm31, 1920(%rcx)
-vpunpckhdq %ymm26, %ymm14, %ymm19
 sha256rnds2 %xmm7, %xmm8
+vpxord %ymm17, %ymm30, %ymm15
+vpaddd %ymm25, %ymm27, %ymm24
 vmovq 2000(%rsi), %xmm0
-vpsrld $10, %ymm16, %ymm29
-vmovdqa32 %ymm19, 1952(%rcx)
 sha256rnds2 %xmm2, %xmm1
 vpaddd 0(%rsp), %xmm1, %xmm1
 vpaddd 16(%rsp), %xmm2, %xmm2
 vmovdqa %xmm1, 0(%rsp)
 vmovdqa %xmm2, 16(%rsp)
-vpxord %ymm29, %ymm17, %ymm25
+vpaddd %ymm26, %ymm10, %ymm23
+vpsrld $10, %ymm28, %ymm18
 vmovq 2008(%rsi), %xmm0
-vpsrld $10, %ymm9, %ymm30
-vpaddd %ymm25, %ymm13, %ymm11
-vpxord %ymm30, %ymm10, %ymm23
+vpxord %ymm18, %ymm15, %ymm22
+vpaddd %ymm22, %ymm23, %ymm13
+vpaddd 240(%rdi){1to8}, %ymm28, %ymm16
 sha256rnds2 %xmm4, %xmm3
 vpaddd 32(%rsp), %xmm3, %xmm3
 vpaddd 48(%rsp), %xmm4, %xmm4
 vmovdqa %xmm3, 32(%rsp)
 vmovdqa %xmm4, 48(%rsp)
+vpsrld $10, %ymm14, %ymm11
+vpaddd 244(%rdi){1to8}, %ymm14, %ymm21
+vpxord %ymm11, %ymm29, %ymm20
 vmovq 2032(%rsi), %xmm0
-vpaddd %ymm23, %ymm28, %ymm20
-vpaddd 248(%rdi){1to8}, %ymm11, %ymm22
+vpunpckldq %ymm21, %ymm16, %ymm9
 sha256rnds2 %xmm6, %xmm5
 vpaddd 64(%rsp), %xmm5, %xmm5
 vpaddd 80(%rsp), %xmm6, %xmm6
 vmovdqa %xmm5, 64(%rsp)
 vmovdqa %xmm6, 80(%rsp)
-vpaddd 252(%rdi){1to8}, %ymm20, %ymm12
-vpunpckldq %ymm12, %ymm22, %ymm15
+vpaddd %ymm19, %ymm24, %ymm12
+vpaddd %ymm20, %ymm12, %ymm31
+vpunpckhdq %ymm21, %ymm16, %ymm30
+vmovdqa32 %ymm30, 1952(%rcx)
+vmovdqa32 %ymm9, 1920(%rcx)
+vpaddd 248(%rdi){1to8}, %ymm13, %ymm17
+vpaddd 252(%rdi){1to8}, %ymm31, %ymm27
+vpunpckldq %ymm27, %ymm17, %ymm25
+vpunpckhdq %ymm27, %ymm17, %ymm10
+vmovdqa32 %ymm10, 2016(%rcx)
+vmovdqa32 %ymm25, 1984(%rcx)
 vmovq 2040(%rsi), %xmm0
-vmovdqa32 %ymm15, 1984(%rcx)
-vpunpckhdq %ymm12, %ymm22, %ymm27
-vmovdqa32 %ymm27, 2016(%rcx)
 sha256rnds2 %xmm8, %xmm7
 vpaddd 96(%rsp), %xmm7, %xmm7
 vpaddd 112(%rsp), %xmm8, %xmm8
