@@ -12,6 +12,7 @@
 
 #include "bindings.h"
 #include "buffers.h"
+#include "c_api.h"
 #include "s3accel/verbatim.h"
 
 namespace s3accel::bindings {
@@ -244,20 +245,6 @@ bool payload_line(PyObject* payload, py::object& owner, std::string_view& out) {
     owner = py::str(digits, 64);
   }
   return plain_text(owner.ptr(), out);
-}
-
-template <class F>
-PyObject* guarded(F&& f) {
-  try {
-    return f();
-  } catch (py::error_already_set& e) {
-    e.restore();
-  } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
-  } catch (const std::exception& e) {
-    PyErr_SetString(PyExc_RuntimeError, e.what());
-  }
-  return nullptr;
 }
 
 // sign(headers, context, method, url, now, access_key, secret, token, region, service, blacklist, normalize,
@@ -493,11 +480,6 @@ void core_dealloc(PyObject* self) {
   delete reinterpret_cast<CoreObject*>(self)->keys;
   type->tp_free(self);
   Py_DECREF(type);
-}
-
-template <class F>
-PyCFunction as_function(F f) {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f));
 }
 
 PyMethodDef methods[] = {
