@@ -248,7 +248,7 @@ def test_unreadable_source_alone(run: Run, route: list[str], s3accel_bucket: str
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["{file}", "bucket/key"], "is no S3 address"),
+        (["{file}", "bucket/key"], "one of them must be s3://bucket/key"),
         (["{file}", "s3://"], "names no bucket"),
         (["{file}", "{file}", "s3://bucket/key"], "end the destination with '/'"),
         (["{file}", "{file}2", "s3://bucket/"], "cannot be read"),

@@ -165,6 +165,12 @@ def cp(sources: tuple[str, ...], destination: str, **options: Any) -> Exit:
 def _remote(destination: str) -> S3Url:
     context = click.get_current_context()
     parameter = next(one for one in context.command.params if one.name == "destination")
+    if not destination.lower().startswith("s3://"):
+        raise click.BadParameter(
+            f"{destination!r} is no S3 address, and neither is the source; one of them must be s3://bucket/key",
+            context,
+            parameter,
+        )
     return S3_URL.convert(destination, parameter, context)
 
 

@@ -163,7 +163,8 @@ def validate_bucket_name(bucket: str, *, accelerate: bool) -> None:
         raise EndpointError(
             f"bucket name {bucket!r} has upper-case letters: acceleration is impossible because host names do"
             " not tell upper from lower case",
-            USE_REGIONAL,
+            "check the name (only buckets made in us-east-1 before March 2018 may have them), or "
+            + USE_REGIONAL,
         )
     if bucket.startswith("xn--"):
         raise EndpointError(
