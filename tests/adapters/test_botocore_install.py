@@ -40,13 +40,6 @@ from support.botocore_wire import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Any:
-    adapter.uninstall()
-    yield
-    adapter.uninstall()
-
-
 def everything() -> tuple[Any, ...]:
     """All that install may touch."""
     return (

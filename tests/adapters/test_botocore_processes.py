@@ -17,13 +17,6 @@ from s3accel.adapters import botocore as adapter
 from support.botocore_wire import CREDENTIALS, frozen, request
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Any:
-    adapter.uninstall()
-    yield
-    adapter.uninstall()
-
-
 def signed(cls: Any) -> Any:
     made = request()
     with frozen():

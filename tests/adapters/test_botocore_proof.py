@@ -25,13 +25,6 @@ from support.botocore_wire import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Any:
-    adapter.uninstall()
-    yield
-    adapter.uninstall()
-
-
 def test_proof_mode_agrees() -> None:
     target = client(token=TOKEN)
     Wire(target)

@@ -36,12 +36,8 @@ DATA = os.urandom(MIB + 312_345)
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> Any:
-    # Retries need not wait here.
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0)
-    adapter.uninstall()
-    yield
-    adapter.uninstall()
 
 
 @pytest.fixture(scope="module", params=["https", "http"])

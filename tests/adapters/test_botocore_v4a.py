@@ -27,14 +27,6 @@ from support.botocore_wire import (
     request,
 )
 
-
-@pytest.fixture(autouse=True)
-def _clean() -> Any:
-    adapter.uninstall()
-    yield
-    adapter.uninstall()
-
-
 REGIONS = "us-east-1,eu-*"
 
 

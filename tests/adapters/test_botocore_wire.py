@@ -38,13 +38,6 @@ CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _clean() -> Any:
-    adapter.uninstall()
-    yield
-    adapter.uninstall()
-
-
 def every_operation(target: Any, seed: int, bucket: str = "amzn-s3-demo-bucket") -> Any:
     model = target.meta.service_model
     for name in model.operation_names:
