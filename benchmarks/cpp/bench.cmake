@@ -1,7 +1,7 @@
 # The C++ benchmark. Included by the top CMakeLists.txt. libcrypto, if found, is what it compares with.
 add_executable(bench_kernels ${CMAKE_CURRENT_LIST_DIR}/bench_kernels.cpp)
 target_link_libraries(bench_kernels PRIVATE s3accel_core)
-target_include_directories(bench_kernels PRIVATE cpp/src)
+target_include_directories(bench_kernels PRIVATE cpp/core)
 target_compile_options(bench_kernels PRIVATE -Wall -Wextra)
 find_package(OpenSSL 3 QUIET)
 if(OpenSSL_FOUND)

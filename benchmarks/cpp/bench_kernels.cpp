@@ -18,8 +18,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/lanes.h"
-#include "kernels/registry.h"
+#include "hash/kernels/lanes.h"
+#include "hash/kernels/registry.h"
 #include "s3accel/checksum.h"
 #include "s3accel/cpu.h"
 #include "s3accel/hmac.h"

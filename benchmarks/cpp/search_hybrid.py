@@ -2,7 +2,7 @@
 
     taskset -c 1 python benchmarks/cpp/search_hybrid.py [SECONDS]
 
-Starts from the numbers in cpp/src/kernels/gen_sha256_hybrid.py, prints every better set, and changes no file: paste
+Starts from the numbers in cpp/core/hash/kernels/gen_sha256_hybrid.py, prints every better set, and changes no file: paste
 what is worth it into the generator and run it. Needs a C compiler (`cc`, or $CC) and a quiet core: each candidate
 runs in turns with the best so far, and only the shortest of many short runs count.
 """

@@ -17,17 +17,17 @@ done
 root=$(cd "$(dirname "$0")/../.." && pwd)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-flags="-std=c++20 -O2 -Wall -Wextra -Werror -I$root/cpp/include -I$root/cpp/src"
+flags="-std=c++20 -O2 -Wall -Wextra -Werror -I$root/cpp/include -I$root/cpp/core"
 
-for file in bytes checksum cpu hmac secret sha256; do
-  "$compiler" $flags -c "$root/cpp/src/$file.cpp" -o "$out/$file.o"
+for file in base/bytes base/secret hash/checksum hash/cpu hash/hmac hash/sha256; do
+  "$compiler" $flags -c "$root/cpp/core/$file.cpp" -o "$out/${file##*/}.o"
 done
 for file in cpuid lanes registry crc_portable sha256_portable; do
-  "$compiler" $flags -O3 -c "$root/cpp/src/kernels/$file.cpp" -o "$out/$file.o"
+  "$compiler" $flags -O3 -c "$root/cpp/core/hash/kernels/$file.cpp" -o "$out/$file.o"
 done
 # The flags of kernels.cmake.
-"$compiler" $flags -O3 -march=armv8-a+crypto -c "$root/cpp/src/kernels/sha256_armv8.cpp" -o "$out/sha256_armv8.o"
-"$compiler" $flags -O3 -march=armv8-a+crypto+crc -c "$root/cpp/src/kernels/crc_armv8.cpp" -o "$out/crc_armv8.o"
+"$compiler" $flags -O3 -march=armv8-a+crypto -c "$root/cpp/core/hash/kernels/sha256_armv8.cpp" -o "$out/sha256_armv8.o"
+"$compiler" $flags -O3 -march=armv8-a+crypto+crc -c "$root/cpp/core/hash/kernels/crc_armv8.cpp" -o "$out/crc_armv8.o"
 for file in main test_checksum test_cpu test_hmac test_sha256; do
   "$compiler" $flags -c "$root/tests/cpp/$file.cpp" -o "$out/$file.test.o"
 done

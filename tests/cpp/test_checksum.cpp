@@ -1,7 +1,7 @@
 #include "s3accel/checksum.h"
 
 #include "buffers.h"
-#include "kernels/registry.h"
+#include "hash/kernels/registry.h"
 #include "minitest.h"
 
 using namespace s3accel;

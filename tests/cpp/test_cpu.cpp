@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/registry.h"
+#include "hash/kernels/registry.h"
 #include "minitest.h"
 
 using namespace s3accel;

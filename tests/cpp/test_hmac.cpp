@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "buffers.h"
-#include "kernels/lanes.h"
+#include "hash/kernels/lanes.h"
 #include "minitest.h"
 
 using namespace s3accel;

@@ -4,8 +4,8 @@
 #include <functional>
 
 #include "buffers.h"
-#include "kernels/lanes.h"
-#include "kernels/registry.h"
+#include "hash/kernels/lanes.h"
+#include "hash/kernels/registry.h"
 #include "minitest.h"
 
 using namespace s3accel;

@@ -19,7 +19,7 @@ add_executable(s3accel_core_tests
 )
 target_link_libraries(s3accel_core_tests PRIVATE s3accel_core)
 # Kernels are tested one by one, through the inner header.
-target_include_directories(s3accel_core_tests PRIVATE cpp/src)
+target_include_directories(s3accel_core_tests PRIVATE cpp/core)
 target_compile_options(s3accel_core_tests PRIVATE -Wall -Wextra -Wshadow)
 
 # Once with the kernels this CPU chooses by itself, and once for each value of S3ACCEL_KERNEL. The program ends

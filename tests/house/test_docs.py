@@ -297,6 +297,6 @@ def test_architecture_names_every_module_and_header() -> None:
     named = set(re.findall(r"`(\w+)`", table))
     there = {path.stem for path in (REPOSITORY / "python" / "s3accel" / "transfer").glob("*.py")}
     assert named == there - {"__init__"}
-    folders = text[text.index("cpp/include/s3accel/") : text.index("cpp/src/  ")]
+    folders = text[text.index("cpp/include/s3accel/") : text.index("cpp/core/  ")]
     headers = {path.name for path in (REPOSITORY / "cpp" / "include" / "s3accel").glob("*.h")}
     assert set(re.findall(r"\w+\.h\b", folders)) == headers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KERNELS = Path(__file__).resolve().parents[2] / "cpp" / "src" / "kernels"
+KERNELS = Path(__file__).resolve().parents[2] / "cpp" / "core" / "hash" / "kernels"
 GENERATORS = sorted(KERNELS.glob("gen_*.py"))
 
 

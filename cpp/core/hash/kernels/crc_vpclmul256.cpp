@@ -1,6 +1,7 @@
-// CRCs by carry-less multiplication, 128 bytes a step in eight SSE accumulators. The steps are those of
-// crc_vpclmul512.cpp, which explains them, with registers of 16 bytes.
-#include "kernels/kernel.h"
+// CRCs by carry-less multiplication, 256 bytes a step in eight AVX2 accumulators, for CPUs with VPCLMULQDQ
+// but without AVX-512. The steps are those of crc_vpclmul512.cpp, which explains them, with registers of 32
+// bytes.
+#include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -43,7 +44,7 @@ struct Constants {
   static constexpr Pair over(int distance) {
     return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
   }
-  static constexpr Pair k1024 = over(1024), k128 = over(128);
+  static constexpr Pair k2048 = over(2048), k256 = over(256), k128 = over(128);
   // In `low` what multiplies the first half in the last fold, in `high` the quotient for Barrett's reduction.
   static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient(kPolynomial)};
   static constexpr std::uint64_t modulus = kPolynomial << 1 | 1;
@@ -53,12 +54,24 @@ struct Constants {
 S3ACCEL_INLINE __m128i set(Pair k) {
   return _mm_set_epi64x(static_cast<long long>(k.high), static_cast<long long>(k.low));
 }
+S3ACCEL_INLINE __m256i set2(Pair k) {
+  return _mm256_broadcastsi128_si256(set(k));
+}
 
-S3ACCEL_INLINE __m128i fold(__m128i a, __m128i c, __m128i data) {
+S3ACCEL_INLINE __m128i fold(__m128i a, Pair k, __m128i data) {
+  const __m128i c = set(k);
   return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data),
                        _mm_clmulepi64_si128(a, c, 0x11));
 }
 
+S3ACCEL_INLINE __m256i fold2(__m256i a, __m256i c, __m256i data) {
+  return _mm256_xor_si256(_mm256_xor_si256(_mm256_clmulepi64_epi128(a, c, 0x00), data),
+                          _mm256_clmulepi64_epi128(a, c, 0x11));
+}
+
+S3ACCEL_INLINE __m256i load2(const std::uint8_t* p) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
 S3ACCEL_INLINE __m128i load(const std::uint8_t* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
 }
@@ -84,7 +97,7 @@ alignas(64) constexpr std::uint8_t kShift[48] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
 
 // Appends the 1..15 bytes at p; at least 16 bytes of the same buffer lie before p.
-S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, __m128i k128) {
+S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, Pair k128) {
   const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));        // n bytes, moved to the end
   const __m128i others = _mm_shuffle_epi8(r, load(kShift + 16 + n));  // 16 - n bytes, moved to the start
   const __m128i fresh = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
@@ -119,30 +132,40 @@ S3ACCEL_INLINE std::uint64_t few_bytes(std::uint64_t crc, const std::uint8_t* p,
 template <class K>
 S3ACCEL_INLINE std::uint64_t update(std::uint64_t crc, const std::uint8_t* p, std::size_t n) {
   if (n < 16) return few_bytes<K>(crc, p, n);
-  const __m128i k128 = set(K::k128);
-  __m128i r = _mm_xor_si128(load(p), _mm_cvtsi64_si128(static_cast<long long>(crc)));
-  if (n >= 256) {
-    const __m128i k1024 = set(K::k1024);
-    __m128i a = r, b = load(p + 16), c = load(p + 32), d = load(p + 48);
-    __m128i e = load(p + 64), f = load(p + 80), g = load(p + 96), h = load(p + 112);
-    for (p += 128, n -= 128; n >= 128; p += 128, n -= 128) {
-      a = fold(a, k1024, load(p));
-      b = fold(b, k1024, load(p + 16));
-      c = fold(c, k1024, load(p + 32));
-      d = fold(d, k1024, load(p + 48));
-      e = fold(e, k1024, load(p + 64));
-      f = fold(f, k1024, load(p + 80));
-      g = fold(g, k1024, load(p + 96));
-      h = fold(h, k1024, load(p + 112));
+  const __m128i start = _mm_cvtsi64_si128(static_cast<long long>(crc));
+  __m128i r;
+  if (n >= 64) {
+    const __m256i k256 = set2(K::k256);
+    __m256i a = _mm256_xor_si256(load2(p), _mm256_zextsi128_si256(start));
+    p += 32, n -= 32;
+    if (n >= 480) {
+      __m256i b = load2(p), c = load2(p + 32), d = load2(p + 64), e = load2(p + 96);
+      __m256i f = load2(p + 128), g = load2(p + 160), h = load2(p + 192);
+      const __m256i k2048 = set2(K::k2048);
+      for (p += 224, n -= 224; n >= 256; p += 256, n -= 256) {
+        a = fold2(a, k2048, load2(p));
+        b = fold2(b, k2048, load2(p + 32));
+        c = fold2(c, k2048, load2(p + 64));
+        d = fold2(d, k2048, load2(p + 96));
+        e = fold2(e, k2048, load2(p + 128));
+        f = fold2(f, k2048, load2(p + 160));
+        g = fold2(g, k2048, load2(p + 192));
+        h = fold2(h, k2048, load2(p + 224));
+      }
+      a = fold2(fold2(fold2(a, k256, b), k256, c), k256, d);
+      a = fold2(fold2(fold2(fold2(a, k256, e), k256, f), k256, g), k256, h);
     }
-    r = fold(fold(fold(a, k128, b), k128, c), k128, d);
-    r = fold(fold(fold(fold(r, k128, e), k128, f), k128, g), k128, h);
+    for (; n >= 32; p += 32, n -= 32) a = fold2(a, k256, load2(p));
+    r = fold(_mm256_castsi256_si128(a), K::k128, _mm256_extracti128_si256(a, 1));
   } else {
+    r = _mm_xor_si128(load(p), start);
     p += 16, n -= 16;
   }
-  for (; n >= 16; p += 16, n -= 16) r = fold(r, k128, load(p));
-  if (n != 0) r = append(r, p, n, k128);
-  return reduce<K>(r);
+  for (; n >= 16; p += 16, n -= 16) r = fold(r, K::k128, load(p));
+  if (n != 0) r = append(r, p, n, K::k128);
+  crc = reduce<K>(r);
+  _mm256_zeroupper();
+  return crc;
 }
 
 using Crc32 = Constants<32, 0xEDB88320u>;
@@ -162,8 +185,9 @@ std::uint64_t crc64nvme(std::uint64_t crc, const std::uint8_t* p, std::size_t n)
 }  // namespace
 
 namespace s3accel::kernel {
-const CrcKernel kCrcPclmul = {
-    "pclmul", "pclmulqdq, sse4.1", kSsse3 | kSse41 | kPclmul, crc32, crc32c, crc64nvme,
+const CrcKernel kCrcVpclmul256 = {
+    "vpclmul256", "vpclmulqdq, avx2", kSsse3 | kSse41 | kPclmul | kVpclmul | kAvx | kAvx2, crc32,
+    crc32c,       crc64nvme,
 };
 }  // namespace s3accel::kernel
 

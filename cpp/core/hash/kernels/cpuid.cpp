@@ -1,5 +1,5 @@
 // Asks the CPU, and the operating system through it, for the instruction sets the kernels need.
-#include "kernels/registry.h"
+#include "hash/kernels/registry.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

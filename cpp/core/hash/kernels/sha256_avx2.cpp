@@ -1,6 +1,6 @@
 // SHA-256 of eight messages, one in each 32-bit lane of the AVX2 registers: for CPUs without SHA extensions.
 // AVX2 has no rotate and no three-input logic, so each block costs twice what AVX-512 needs.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -1,4 +1,4 @@
-#include "kernels/lanes.h"
+#include "hash/kernels/lanes.h"
 
 #include <algorithm>
 #include <bit>

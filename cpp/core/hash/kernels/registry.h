@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 namespace s3accel::kernel {
 

@@ -1,5 +1,5 @@
 // The face of sha256_hybrid.S: four messages, two blocks of each a turn. Compiled for the baseline CPU.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__) && !defined(_WIN32)
 

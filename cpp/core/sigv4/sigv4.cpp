@@ -5,8 +5,8 @@
 
 #include "s3accel/sha256.h"
 #include "s3accel/small_vector.h"
-#include "scan.h"
-#include "signing_input.h"
+#include "base/ascii.h"
+#include "sigv4/signing_input.h"
 
 namespace s3accel {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "s3accel/secret.h"
-#include "signing_input.h"
+#include "sigv4/signing_input.h"
 
 namespace s3accel {
 

@@ -4,7 +4,7 @@
 // Zen 4), so any compiler's code will do; a second message fits into the gaps almost for free. From three
 // messages on the four vector pipes bind (sha256msg1 takes 2 and sha256msg2 4 of their slots) and the order
 // of instructions counts: two to four messages are generated assembly, sha256_shani.S.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

@@ -2,7 +2,7 @@
 // multiply; fewer than 64 bytes of CRC32 and CRC32C by the crc32 instructions. The steps are those of
 // crc_vpclmul512.cpp, which explains them. Speed is not measured by this project, whose tests run this kernel
 // under an emulator.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 #if defined(__aarch64__)
 #include <arm_acle.h>

@@ -1,6 +1,6 @@
 #include "s3accel/checksum.h"
 
-#include "kernels/registry.h"
+#include "hash/kernels/registry.h"
 
 namespace s3accel {
 namespace {

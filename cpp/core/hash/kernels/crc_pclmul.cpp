@@ -1,10 +1,6 @@
-// CRCs by carry-less multiplication, 256 bytes a step in four AVX-512 accumulators.
-//
-// Two multiplications fold 64 bytes onto the next 64; Zen 4 does one 512-bit multiplication in 2 cycles,
-// which makes 16 bytes a cycle the limit whatever the width of the loop. All three CRCs take the same steps
-// with other constants: a reflected polynomial of degree 32 is treated as one of degree 64 by multiplying
-// with x^32.
-#include "kernels/kernel.h"
+// CRCs by carry-less multiplication, 128 bytes a step in eight SSE accumulators. The steps are those of
+// crc_vpclmul512.cpp, which explains them, with registers of 16 bytes.
+#include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -47,8 +43,7 @@ struct Constants {
   static constexpr Pair over(int distance) {
     return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
   }
-  static constexpr Pair k2048 = over(2048), k512 = over(512), k384 = over(384), k256 = over(256),
-                        k128 = over(128);
+  static constexpr Pair k1024 = over(1024), k128 = over(128);
   // In `low` what multiplies the first half in the last fold, in `high` the quotient for Barrett's reduction.
   static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient(kPolynomial)};
   static constexpr std::uint64_t modulus = kPolynomial << 1 | 1;
@@ -58,19 +53,10 @@ struct Constants {
 S3ACCEL_INLINE __m128i set(Pair k) {
   return _mm_set_epi64x(static_cast<long long>(k.high), static_cast<long long>(k.low));
 }
-S3ACCEL_INLINE __m512i set4(Pair k) {
-  return _mm512_broadcast_i32x4(set(k));
-}
 
-S3ACCEL_INLINE __m128i fold(__m128i a, Pair k, __m128i data) {
-  const __m128i c = set(k);
-  return _mm_ternarylogic_epi64(_mm_clmulepi64_si128(a, c, 0x00), _mm_clmulepi64_si128(a, c, 0x11), data,
-                                0x96);
-}
-
-S3ACCEL_INLINE __m512i fold4(__m512i a, __m512i c, const std::uint8_t* p) {
-  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, c, 0x00), _mm512_clmulepi64_epi128(a, c, 0x11),
-                                   _mm512_loadu_si512(p), 0x96);
+S3ACCEL_INLINE __m128i fold(__m128i a, __m128i c, __m128i data) {
+  return _mm_xor_si128(_mm_xor_si128(_mm_clmulepi64_si128(a, c, 0x00), data),
+                       _mm_clmulepi64_si128(a, c, 0x11));
 }
 
 S3ACCEL_INLINE __m128i load(const std::uint8_t* p) {
@@ -98,7 +84,7 @@ alignas(64) constexpr std::uint8_t kShift[48] = {
     0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80};
 
 // Appends the 1..15 bytes at p; at least 16 bytes of the same buffer lie before p.
-S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, Pair k128) {
+S3ACCEL_INLINE __m128i append(__m128i r, const std::uint8_t* p, std::size_t n, __m128i k128) {
   const __m128i first = _mm_shuffle_epi8(r, load(kShift + n));        // n bytes, moved to the end
   const __m128i others = _mm_shuffle_epi8(r, load(kShift + 16 + n));  // 16 - n bytes, moved to the start
   const __m128i fresh = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + n - 16));
@@ -133,41 +119,30 @@ S3ACCEL_INLINE std::uint64_t few_bytes(std::uint64_t crc, const std::uint8_t* p,
 template <class K>
 S3ACCEL_INLINE std::uint64_t update(std::uint64_t crc, const std::uint8_t* p, std::size_t n) {
   if (n < 16) return few_bytes<K>(crc, p, n);
-  const __m128i start = _mm_cvtsi64_si128(static_cast<long long>(crc));
-  __m128i r;
-  if (n >= 64) {
-    const __m512i k512 = set4(K::k512);
-    __m512i a = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_zextsi128_si512(start));
-    p += 64, n -= 64;
-    if (n >= 192) {
-      __m512i b = _mm512_loadu_si512(p), c = _mm512_loadu_si512(p + 64), d = _mm512_loadu_si512(p + 128);
-      const __m512i k2048 = set4(K::k2048);
-      for (p += 192, n -= 192; n >= 256; p += 256, n -= 256) {
-        a = fold4(a, k2048, p);
-        b = fold4(b, k2048, p + 64);
-        c = fold4(c, k2048, p + 128);
-        d = fold4(d, k2048, p + 192);
-      }
-      b = _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(a, k512, 0x00),
-                                    _mm512_clmulepi64_epi128(a, k512, 0x11), b, 0x96);
-      c = _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(b, k512, 0x00),
-                                    _mm512_clmulepi64_epi128(b, k512, 0x11), c, 0x96);
-      a = _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(c, k512, 0x00),
-                                    _mm512_clmulepi64_epi128(c, k512, 0x11), d, 0x96);
+  const __m128i k128 = set(K::k128);
+  __m128i r = _mm_xor_si128(load(p), _mm_cvtsi64_si128(static_cast<long long>(crc)));
+  if (n >= 256) {
+    const __m128i k1024 = set(K::k1024);
+    __m128i a = r, b = load(p + 16), c = load(p + 32), d = load(p + 48);
+    __m128i e = load(p + 64), f = load(p + 80), g = load(p + 96), h = load(p + 112);
+    for (p += 128, n -= 128; n >= 128; p += 128, n -= 128) {
+      a = fold(a, k1024, load(p));
+      b = fold(b, k1024, load(p + 16));
+      c = fold(c, k1024, load(p + 32));
+      d = fold(d, k1024, load(p + 48));
+      e = fold(e, k1024, load(p + 64));
+      f = fold(f, k1024, load(p + 80));
+      g = fold(g, k1024, load(p + 96));
+      h = fold(h, k1024, load(p + 112));
     }
-    for (; n >= 64; p += 64, n -= 64) a = fold4(a, k512, p);
-    r = fold(_mm512_castsi512_si128(a), K::k384, _mm512_extracti32x4_epi32(a, 3));
-    r = fold(_mm512_extracti32x4_epi32(a, 1), K::k256, r);
-    r = fold(_mm512_extracti32x4_epi32(a, 2), K::k128, r);
+    r = fold(fold(fold(a, k128, b), k128, c), k128, d);
+    r = fold(fold(fold(fold(r, k128, e), k128, f), k128, g), k128, h);
   } else {
-    r = _mm_xor_si128(load(p), start);
     p += 16, n -= 16;
   }
-  for (; n >= 16; p += 16, n -= 16) r = fold(r, K::k128, load(p));
-  if (n != 0) r = append(r, p, n, K::k128);
-  crc = reduce<K>(r);
-  _mm256_zeroupper();
-  return crc;
+  for (; n >= 16; p += 16, n -= 16) r = fold(r, k128, load(p));
+  if (n != 0) r = append(r, p, n, k128);
+  return reduce<K>(r);
 }
 
 using Crc32 = Constants<32, 0xEDB88320u>;
@@ -187,13 +162,8 @@ std::uint64_t crc64nvme(std::uint64_t crc, const std::uint8_t* p, std::size_t n)
 }  // namespace
 
 namespace s3accel::kernel {
-const CrcKernel kCrcVpclmul512 = {
-    "vpclmul512",
-    "vpclmulqdq, avx512f, avx512bw, avx512vl",
-    kSsse3 | kSse41 | kPclmul | kVpclmul | kAvx | kAvx2 | kAvx512f | kAvx512bw | kAvx512vl,
-    crc32,
-    crc32c,
-    crc64nvme,
+const CrcKernel kCrcPclmul = {
+    "pclmul", "pclmulqdq, sse4.1", kSsse3 | kSse41 | kPclmul, crc32, crc32c, crc64nvme,
 };
 }  // namespace s3accel::kernel
 

@@ -3,7 +3,7 @@
 // sha256h and sha256h2 chain through a block (16 steps of 4-5 cycles on Cortex-A76 and Neoverse cores), which
 // leaves room for a second message: published gains are +65 % (N1), +43 % (N2), +68 % (V1, V2). Not measured
 // by this project, whose tests run these kernels under an emulator; the timing at first use decides.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>

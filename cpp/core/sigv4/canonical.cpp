@@ -4,7 +4,7 @@
 #include <array>
 
 #include "s3accel/small_vector.h"
-#include "scan.h"
+#include "base/ascii.h"
 
 namespace s3accel {
 

@@ -1,5 +1,5 @@
 // SHA-256 in plain C++: runs everywhere, and the oracle for all other kernels.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 namespace {
 

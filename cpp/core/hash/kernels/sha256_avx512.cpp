@@ -1,5 +1,5 @@
 // The face of sha256_avx512.S: sixteen messages, one in each 32-bit lane. Compiled for the baseline CPU.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__) && !defined(_WIN32)
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/lanes.h"
-#include "kernels/registry.h"
+#include "hash/kernels/lanes.h"
+#include "hash/kernels/registry.h"
 
 #if defined(__SSE2__)
 #include <emmintrin.h>

@@ -18,7 +18,7 @@
 // at first use, for 0.1 to 0.2 ms altogether; the steady clock is read here and nowhere else in the core.
 // Such short times are noisy, so the tables' step_cycles hold unless a time contradicts them clearly
 // (plan_of_times).
-#include "kernels/registry.h"
+#include "hash/kernels/registry.h"
 
 #include <algorithm>
 #include <chrono>

@@ -6,7 +6,7 @@
 #include "s3accel/sha256.h"
 #include "s3accel/sigv4.h"
 #include "s3accel/small_vector.h"
-#include "signing_input.h"
+#include "sigv4/signing_input.h"
 
 namespace s3accel {
 

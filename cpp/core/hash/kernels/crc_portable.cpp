@@ -1,5 +1,5 @@
 // CRCs by tables, eight bytes a step (slicing): runs everywhere, and the oracle for the folding kernels.
-#include "kernels/kernel.h"
+#include "hash/kernels/kernel.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/registry.h"
+#include "hash/kernels/registry.h"
 #include "s3accel/bytes.h"
 #include "s3accel/sha256.h"
 
