@@ -62,7 +62,7 @@ bool plain_text(PyObject* object, std::string_view& out) {
 
 // One header of the request's list, or one to add.
 struct Header {
-  PyObject* pair;  // borrowed from the list; nullptr for one to add
+  PyObject* pair;  // of the request's list, kept by Headers; nullptr for one to add
   PyObject *name, *value;
   HeaderView view;
 };
@@ -74,9 +74,12 @@ class Headers {
     if (!PyList_CheckExact(list)) return false;
     const Py_ssize_t n = PyList_GET_SIZE(list);
     all_.reserve(static_cast<std::size_t>(n) + 6);
+    kept_.reserve(static_cast<std::size_t>(n) + 6);
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* pair = PyList_GET_ITEM(list, i);
       if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) return false;
+      // The views below live while Python code and other threads run, which may change the list.
+      kept_.push_back(py::reinterpret_borrow<py::object>(pair));
       Header header{pair, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), {}};
       if (!plain_text(header.name, header.view.name) || !value_of(header)) return false;
       all_.push_back(header);
@@ -94,6 +97,7 @@ class Headers {
     std::erase_if(all_, [&](const Header& header) { return equal_lower(header.view.name, lower); });
   }
   bool add(PyObject* name, PyObject* value) {
+    kept_.push_back(py::reinterpret_borrow<py::object>(value));
     Header header{nullptr, name, value, {}};
     if (!plain_text(name, header.view.name) || !value_of(header)) return false;
     all_.push_back(header);
@@ -191,13 +195,12 @@ struct Call {
     if (!plain_text(a[8], region) || !plain_text(a[9], service)) return false;
     if (!split_plain_url(url_text, url, host)) return false;
     if (!headers.read(a[0])) return false;
-    skipped_owner = py::reinterpret_steal<py::object>(PySequence_Fast(a[10], "the blacklist is no sequence"));
+    skipped_owner = py::reinterpret_steal<py::object>(PySequence_Tuple(a[10]));
     if (!skipped_owner) throw py::error_already_set();
-    const Py_ssize_t n = PySequence_Fast_GET_SIZE(skipped_owner.ptr());
+    const Py_ssize_t n = PyTuple_GET_SIZE(skipped_owner.ptr());
     skipped.resize(static_cast<std::size_t>(n));
     for (Py_ssize_t i = 0; i < n; ++i) {
-      if (!plain_text(PySequence_Fast_GET_ITEM(skipped_owner.ptr(), i),
-                      skipped[static_cast<std::size_t>(i)])) {
+      if (!plain_text(PyTuple_GET_ITEM(skipped_owner.ptr(), i), skipped[static_cast<std::size_t>(i)])) {
         return false;
       }
     }

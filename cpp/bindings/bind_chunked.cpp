@@ -1,7 +1,10 @@
 // The streaming signer: group buffers that Python fills in place, sealed without the GIL.
 #include <pybind11/pybind11.h>
 
+#include <array>
+#include <cstring>
 #include <optional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -20,6 +23,20 @@ struct FrameBuffer {
   Py_ssize_t size;
 };
 
+// What stands at the end of a slot until somebody writes there: 16 random bytes, so that no payload ever
+// equals them.
+using Unwritten = std::array<std::uint8_t, 16>;
+
+const Unwritten& unwritten() {
+  static const Unwritten mark = [] {
+    std::random_device random;
+    Unwritten bytes{};
+    for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
+    return bytes;
+  }();
+  return mark;
+}
+
 struct PyChunkEncoder {
   ChunkEncoder encoder;
   std::optional<ChunkEncoder::Group> group;
@@ -37,6 +54,12 @@ struct PyChunkEncoder {
     if (raw == nullptr) throw py::error_already_set();
     auto frame = std::make_unique<FrameBuffer>(FrameBuffer{
         py::reinterpret_steal<py::bytes>(raw), PyBytes_AS_STRING(raw), static_cast<Py_ssize_t>(next.bytes)});
+    // What earlier objects left in this memory must never be signed: a source may say that it filled a view
+    // and not have done so.
+    std::memset(frame->data, 0, static_cast<std::size_t>(next.bytes));
+    for (std::size_t i = 0; i < next.chunks; ++i) {
+      if (char* at = mark_of(frame->data, i)) std::memcpy(at, unwritten().data(), unwritten().size());
+    }
     buffer = py::cast(std::move(frame));
     const py::object all = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(buffer.ptr()));
     if (!all) throw py::error_already_set();
@@ -50,6 +73,12 @@ struct PyChunkEncoder {
     views.append(all);
     group = next;
     return slots;
+  }
+
+  // Where the mark of the i-th slot stands; nullptr for a slot that is too small to have one.
+  char* mark_of(char* base, std::size_t i) const {
+    const std::size_t size = encoder.slot_size(i), mark = unwritten().size();
+    return size < mark ? nullptr : base + encoder.slot_offset(i) + size - mark;
   }
 
   // Copies the group's payload out of one contiguous buffer, without the GIL.
@@ -115,6 +144,21 @@ struct PyChunkEncoder {
     if (!trailer_value.is_none()) external = text_of(trailer_value);
     auto* frame = buffer.cast<FrameBuffer*>();
     auto* data = reinterpret_cast<std::uint8_t*>(frame->data);
+    for (std::size_t i = 0; i < group->chunks; ++i) {
+      const char* at = mark_of(frame->data, i);
+      // Each half by itself: a source may have written all but a few bytes.
+      const std::size_t half = unwritten().size() / 2;
+      if (at != nullptr && (std::memcmp(at, unwritten().data(), half) == 0 ||
+                            std::memcmp(at + half, unwritten().data() + half, half) == 0)) {
+        const py::object type = py::module_::import("s3accel.errors").attr("SourceError");
+        const py::object error = type(
+            "chunk " + std::to_string(i) + " of the open group was not filled to its end (" +
+            std::to_string(encoder.slot_size(i)) +
+            " bytes): nothing was signed, and this stream ends here; fill every view that slots() gives");
+        PyErr_SetObject(type.ptr(), error.ptr());
+        throw py::error_already_set();
+      }
+    }
     Result<void> result;
     without_gil(static_cast<std::size_t>(group->bytes),
                 [&] { result = encoder.seal(*group, data, external); });

@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include <limits>
+#include <mutex>
 #include <vector>
 
 #include "bindings.h"
@@ -37,27 +38,43 @@ py::list digests_of(py::sequence inputs) {
   return result;
 }
 
-// Hash object with hashlib's words.
-struct PySha256 {
-  Sha256 hash;
+// Hash object with hashlib's words, and as safe as hashlib's: threads may share one.
+class SharedSha256 {
+ public:
   void update(py::handle data) {
     const BufferView view(data);
-    without_gil(view.bytes().size(), [&] { hash.update(view.bytes()); });
+    without_gil(view.bytes().size(), [&] {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      hash_.update(view.bytes());
+    });
   }
   py::bytes digest() const {
-    Sha256 copy = hash;  // finishing ends a hash; the caller may go on
     std::uint8_t out[kSha256Size];
-    copy.finish(out);
+    finish_copy(out);
     return to_bytes(Bytes(out, sizeof out));
   }
   py::str hexdigest() const {
-    Sha256 copy = hash;
     std::uint8_t out[kSha256Size];
     char text[2 * kSha256Size];
-    copy.finish(out);
+    finish_copy(out);
     hex32(out, text);
     return py::str(text, sizeof text);
   }
+
+ private:
+  // Finishing ends a hash; the caller may go on with this one.
+  void finish_copy(std::uint8_t out[kSha256Size]) const {
+    Sha256 copy = [this] {
+      // Whoever holds the lock needs no GIL to let it go, but may hash for long: others run meanwhile.
+      const py::gil_scoped_release release;
+      const std::lock_guard<std::mutex> lock(mutex_);
+      return hash_;
+    }();
+    copy.finish(out);
+  }
+
+  mutable std::mutex mutex_;
+  Sha256 hash_;
 };
 
 // The functions that are called for small buffers are plain C functions: a pybind11 call with a keyword costs
@@ -176,11 +193,11 @@ void bind_hash(py::module_& m) {
       },
       py::arg("key"), py::arg("messages"), py::pos_only(),
       "HMAC-SHA256 of each of several messages under one key, side by side in SIMD lanes.");
-  py::class_<PySha256>(m, "Sha256", "SHA-256 with hashlib's words.")
+  py::class_<SharedSha256>(m, "Sha256", "SHA-256 with hashlib's words. Threads may share one.")
       .def(py::init<>())
-      .def("update", &PySha256::update, py::arg("data"), py::pos_only())
-      .def("digest", &PySha256::digest)
-      .def("hexdigest", &PySha256::hexdigest);
+      .def("update", &SharedSha256::update, py::arg("data"), py::pos_only())
+      .def("digest", &SharedSha256::digest)
+      .def("hexdigest", &SharedSha256::hexdigest);
 
   m.def("crc32_combine", &crc32_combine, py::arg("a"), py::arg("b"), py::arg("len_b"),
         "CRC-32 of A || B from those of A and B and the length of B in bytes.");

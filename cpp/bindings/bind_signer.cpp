@@ -288,9 +288,15 @@ PyObject* signer_install(PyObject* self, PyObject* const* args, Py_ssize_t nargs
     state->valid_from = PyFloat_AsDouble(args[4]);
     state->valid_until = PyFloat_AsDouble(args[5]);
     if (PyErr_Occurred() != nullptr) return nullptr;
-    state->selection = PyObject_IsTrue(args[6]) == 1 ? Selection::all : Selection::recommended;
-    state->add_content_sha256 = PyObject_IsTrue(args[7]) == 1;
-    state->sign_token = PyObject_IsTrue(args[8]) == 1;
+    int flags[3];
+    for (int i = 0; i < 3; ++i) {
+      // Truth may be undecidable: numpy's arrays raise.
+      flags[i] = PyObject_IsTrue(args[6 + i]);
+      if (flags[i] < 0) return nullptr;
+    }
+    state->selection = flags[0] != 0 ? Selection::all : Selection::recommended;
+    state->add_content_sha256 = flags[1] != 0;
+    state->sign_token = flags[2] != 0;
     auto* object = reinterpret_cast<SignerObject*>(self);
     *object->state = std::move(state);
     object->second->reset();
@@ -358,12 +364,32 @@ void signer_dealloc(PyObject* self) {
 
 int signer_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  Py_VISIT(reinterpret_cast<SignerObject*>(self)->clock);
+  const auto* object = reinterpret_cast<SignerObject*>(self);
+  Py_VISIT(object->clock);
+  // A call that still uses a state or a second holds this object as well, so counting their references as
+  // this object's own can never make them look unreachable while they are used.
+  const State* state = object->state == nullptr ? nullptr : object->state->get();
+  const Second* second = object->second == nullptr ? nullptr : object->second->get();
+  if (state != nullptr) {
+    Py_VISIT(state->token.ptr());
+    Py_VISIT(state->token_header.ptr());
+  }
+  if (second != nullptr) {
+    Py_VISIT(second->headers.ptr());
+    if (second->state.get() != state) {
+      Py_VISIT(second->state->token.ptr());
+      Py_VISIT(second->state->token_header.ptr());
+    }
+  }
   return 0;
 }
 
 int signer_clear(PyObject* self) {
-  Py_CLEAR(reinterpret_cast<SignerObject*>(self)->clock);
+  auto* object = reinterpret_cast<SignerObject*>(self);
+  Py_CLEAR(object->clock);
+  // Out of the object before they end: their ends run Python code that may come back here.
+  if (object->second != nullptr) std::shared_ptr<const Second>().swap(*object->second);
+  if (object->state != nullptr) std::shared_ptr<const State>().swap(*object->state);
   return 0;
 }
 

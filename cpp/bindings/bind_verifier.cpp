@@ -155,7 +155,9 @@ struct Judge {
     if (!entry->token.is_none()) entry->token_text = text_of(entry->token);
     const py::object expires = credentials.attr("expires_at");
     if (!expires.is_none()) entry->expires_at = expires.cast<double>();
-    if (keys.size() >= max_keys) keys.clear();
+    // What ends with the entries may run Python code that comes back here, so the map is emptied first.
+    std::unordered_map<std::string, std::shared_ptr<Entry>> dropped;
+    if (keys.size() >= max_keys) dropped.swap(keys);
     keys[name] = entry;
     return entry;
   }
@@ -265,14 +267,19 @@ int verifier_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   if (const Judge* judge = reinterpret_cast<VerifierObject*>(self)->judge; judge != nullptr) {
     Py_VISIT(judge->lookup.ptr());
+    for (const auto& [name, entry] : judge->keys) {
+      Py_VISIT(entry->credentials.ptr());
+      Py_VISIT(entry->token.ptr());
+    }
   }
   return 0;
 }
 
 int verifier_clear(PyObject* self) {
   if (Judge* judge = reinterpret_cast<VerifierObject*>(self)->judge; judge != nullptr) {
+    std::unordered_map<std::string, std::shared_ptr<Judge::Entry>> dropped;
+    dropped.swap(judge->keys);
     judge->lookup = py::none();
-    judge->keys.clear();
   }
   return 0;
 }

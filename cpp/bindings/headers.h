@@ -5,7 +5,6 @@
 
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "buffers.h"
 #include "s3accel/canonical.h"
@@ -13,15 +12,25 @@
 
 namespace s3accel::bindings {
 
-// Reads None, a dict, another mapping, or an iterable of (name, value) pairs. Views stay valid while this
-// object and the Python object given live and are not changed.
+// Reads None, a dict, another mapping, or an iterable of (name, value) pairs. It keeps every name and value
+// whose bytes it views, so the views live as long as this object, whatever becomes of the list: other
+// threads, and Python code that runs while the list is read, may change it.
 class HeaderList {
  public:
+  HeaderList() = default;
+  HeaderList(const HeaderList&) = delete;
+  HeaderList& operator=(const HeaderList&) = delete;
+  ~HeaderList() {
+    for (PyObject* object : held_) Py_DECREF(object);
+  }
+
   // `ascii_only` refuses a str with other characters: HTTP libraries send those in different encodings, so
   // nobody knows which bytes were signed. bytes are taken as they are. False: latin-1, as servers decode.
   bool read(PyObject* object, bool ascii_only) {
     if (object == nullptr || object == Py_None) return true;
     if (PyDict_CheckExact(object)) {
+      // No Python code runs between two steps of this walk: add() reads str and bytes and calls nothing of
+      // theirs.
       PyObject *name, *value;
       Py_ssize_t at = 0;
       while (PyDict_Next(object, &at, &name, &value)) {
@@ -39,6 +48,11 @@ class HeaderList {
     keep_ = py::reinterpret_steal<py::object>(
         PySequence_Fast(pairs.ptr(), "headers must be a mapping or an iterable of (name, value) pairs"));
     if (!keep_) return false;
+    if (keep_.is(pairs) && PyList_Check(keep_.ptr())) {
+      // The caller's own list: a pair that is no tuple runs Python code below, which may shrink it.
+      keep_ = py::reinterpret_steal<py::object>(PyList_AsTuple(keep_.ptr()));
+      if (!keep_) return false;
+    }
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(keep_.ptr());
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* pair = PySequence_Fast_GET_ITEM(keep_.ptr(), i);
@@ -54,7 +68,6 @@ class HeaderList {
         }
         PyObject* name = PySequence_Fast_GET_ITEM(fast.ptr(), 0);
         PyObject* value = PySequence_Fast_GET_ITEM(fast.ptr(), 1);
-        owned_.push_back(fast);
         if (!add(name, value, ascii_only)) return false;
       }
     }
@@ -80,7 +93,8 @@ class HeaderList {
       }
       PyObject* latin1 = PyUnicode_AsLatin1String(value);
       if (latin1 == nullptr) return false;
-      owned_.push_back(py::reinterpret_steal<py::object>(latin1));
+      hold(latin1);
+      Py_DECREF(latin1);
       view.value = {PyBytes_AS_STRING(latin1), static_cast<std::size_t>(PyBytes_GET_SIZE(latin1))};
     } else if (PyUnicode_Check(value) || PyBytes_Check(value)) {
       if (!text_of(value, view.value)) return false;
@@ -89,13 +103,20 @@ class HeaderList {
                    Py_TYPE(value)->tp_name);
       return false;
     }
+    hold(name);
+    hold(value);
     views_.push_back(view);
     return true;
   }
 
+  void hold(PyObject* object) {
+    held_.push_back(object);
+    Py_INCREF(object);
+  }
+
   SmallVector<HeaderView, 16> views_;
+  SmallVector<PyObject*, 32> held_;
   py::object keep_;
-  std::vector<py::object> owned_;
 };
 
 }  // namespace s3accel::bindings

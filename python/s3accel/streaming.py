@@ -179,7 +179,7 @@ class SignedStream:
                         raise SourceError(
                             f"the source ended {missing} bytes or more before the {self.decoded_length} announced"
                         )
-                    done += n
+                    done += _believable(n, len(slot) - done)
             yield self.seal()
 
     def __repr__(self) -> str:
@@ -189,6 +189,16 @@ class SignedStream:
         return (
             f"<SignedStream {self.decoded_length} bytes as {self.encoded_length}, {encoder.remaining} left>"
         )
+
+
+def _believable(count: Any, room: int) -> int:
+    """The number of bytes a source says it wrote into a view of `room` bytes."""
+    if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= room:
+        raise SourceError(
+            f"the source's readinto() answered {count!r} for a view of {room} bytes; it must give the number of "
+            f"bytes it wrote, 1 to {room}, or 0 at the end"
+        )
+    return count
 
 
 def stream_headers(
