@@ -43,6 +43,18 @@ py::tuple check_py(py::handle method, py::handle target, py::handle headers, con
   return py::make_tuple(code, r.error().offset, to_bytes(canonical.view()), to_bytes(to_sign.view()));
 }
 
+// The same for a scheme whose signature is checked elsewhere.
+py::tuple string_to_verify_py(py::handle method, py::handle target, py::handle headers,
+                              const PyParsed& parsed, py::handle algorithm, py::handle scope) {
+  const Received request(method, target, headers, py::none());
+  Text canonical, to_sign;
+  const auto r =
+      string_to_verify(request.view(), parsed.auth, text_of(algorithm), text_of(scope), canonical, to_sign);
+  py::object code = py::none();
+  if (!r) code = py::str(errc_name(r.error().code));
+  return py::make_tuple(code, r.error().offset, to_bytes(canonical.view()), to_bytes(to_sign.view()));
+}
+
 struct PyDecoder {
   ChunkDecoder decoder;
   bool busy = false;
@@ -118,6 +130,10 @@ void bind_verify(py::module_& m) {
   m.def("check_signature", &check_py, py::arg("method"), py::arg("target"), py::arg("headers"),
         py::arg("parsed"), py::arg("key"), py::arg("body_hash") = py::none(),
         "(code or None, offset, canonical request, string to sign)");
+  m.def("string_to_verify", &string_to_verify_py, py::arg("method"), py::arg("target"), py::arg("headers"),
+        py::arg("parsed"), py::arg("algorithm"), py::arg("scope"),
+        "(code or None, offset, canonical request, string to sign) of a request whose signature is checked "
+        "elsewhere");
 
   py::class_<PyDecoder>(m, "ChunkDecoder", "Decodes and checks one aws-chunked body.")
       .def(py::init([](std::shared_ptr<SigningKey> key, py::handle timestamp, py::handle seed_signature,

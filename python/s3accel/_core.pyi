@@ -242,6 +242,14 @@ def check_signature(
     key: SigningKey,
     body_hash: _Text | None = None,
 ) -> tuple[str | None, int, bytes, bytes]: ...
+def string_to_verify(
+    method: _Text,
+    target: _Text,
+    headers: _Headers,
+    parsed: ParsedAuth,
+    algorithm: _Text,
+    scope: _Text,
+) -> tuple[str | None, int, bytes, bytes]: ...
 
 @final
 class ChunkDecoder:

@@ -414,7 +414,10 @@ def test_no_signature_mixes_two_keys() -> None:
             time.sleep(0.0005)
 
     def work() -> int:
-        for _ in range(150):
+        for i in range(1_000_000):
+            # On a busy machine the thread that rotates may come late.
+            if i >= 150 and sts.loads > 1:
+                break
             added = signer.sign("GET", BASE + "k")
             _, _, rest = added["Authorization"].partition("Credential=")
             key = rest.partition("/")[0]

@@ -148,6 +148,7 @@ std::vector<Case> cases() {
       {Errc::bad_expires, 0, presigned(0)},
       {Errc::wrong_order, 0, encoder(8192, "", "")},
       {Errc::too_long, 0, parse("/" + std::string(kMaxTargetLength, 'a'), {})},
+      {Errc::bad_target, 0, parse("k", {})},
       {Errc::auth_missing, 0, parse("/", {})},
       {Errc::auth_unsupported_v2, 0, parse("/", {{"authorization", "AWS A:b"}})},
       {Errc::auth_two_mechanisms, 0, parse("/?X-Amz-Algorithm", {{"authorization", "AWS4-HMAC-SHA256 x"}})},

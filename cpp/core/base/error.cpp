@@ -26,6 +26,7 @@ const char* errc_name(Errc code) noexcept {
     S3ACCEL_NAME(bad_expires)
     S3ACCEL_NAME(wrong_order)
     S3ACCEL_NAME(too_long)
+    S3ACCEL_NAME(bad_target)
     S3ACCEL_NAME(auth_missing)
     S3ACCEL_NAME(auth_unsupported_v2)
     S3ACCEL_NAME(auth_two_mechanisms)

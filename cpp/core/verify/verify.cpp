@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "s3accel/secret.h"
+#include "s3accel/small_vector.h"
 #include "sigv4/signing_input.h"
 
 namespace s3accel {
@@ -43,30 +45,77 @@ bool repeated(std::span<const HeaderView> headers, std::string_view lower_name) 
                        [&](const HeaderView& header) { return same_name(header.name, lower_name); }) > 1;
 }
 
-bool listed(std::string_view list, std::string_view name) noexcept {
-  while (!list.empty()) {
-    const std::size_t end = std::min(list.find(';'), list.size());
-    const std::string_view entry = list.substr(0, end);
-    if (same_name(name, entry)) return true;
-    list.remove_prefix(std::min(end + 1, list.size()));
+// The names of SignedHeaders, sorted, so that asking for many headers costs no product of lengths.
+class SignedNames {
+ public:
+  explicit SignedNames(std::string_view list) {
+    while (!list.empty()) {
+      const std::size_t end = std::min(list.find(';'), list.size());
+      names_.push_back(list.substr(0, end));
+      list.remove_prefix(std::min(end + 1, list.size()));
+    }
+    std::sort(names_.begin(), names_.end());
   }
-  return false;
-}
+  bool contains(std::string_view name) const {
+    Text low;
+    lower_ascii(name, low.grow(name.size()));
+    return std::binary_search(names_.begin(), names_.end(), low.view());
+  }
 
-struct Target {
-  std::string_view path, query;
+ private:
+  SmallVector<std::string_view, 32> names_;
 };
 
+struct Target {
+  std::string_view authority, path, query;
+};
+
+// A '#' is an ordinary byte here: request targets have no fragment, and cutting one off would leave what
+// follows it unsigned.
 Target split_target(std::string_view target) noexcept {
-  // A proxy may send the absolute form; only its path is signed. A '#' is an ordinary byte here: request
-  // targets have no fragment, and cutting one off would leave what follows it unsigned.
+  Target out;
   if (starts_with_name(target, "http://") || starts_with_name(target, "https://")) {
-    const std::size_t slash = target.find_first_of("/?", target.find(':') + 3);
-    target = slash == target.npos ? std::string_view("/") : target.substr(slash);
+    // A proxy may send the absolute form; only its path is signed.
+    target.remove_prefix(target.find(':') + 3);
+    const std::size_t end = std::min(target.find_first_of("/?"), target.size());
+    out.authority = target.substr(0, end);
+    target.remove_prefix(end);
+    if (target.empty()) target = "/";
   }
   const std::size_t question = std::min(target.find('?'), target.size());
-  return {target.substr(0, question),
-          question < target.size() ? target.substr(question + 1) : std::string_view()};
+  out.path = target.substr(0, question);
+  if (question < target.size()) out.query = target.substr(question + 1);
+  return out;
+}
+
+// "h:443" and "h:80" as "h": either side may leave out the port that its scheme implies.
+std::string_view without_port(std::string_view host) noexcept {
+  for (std::string_view port : {":443", ":80"}) {
+    if (host.size() > port.size() && host.substr(host.size() - port.size()) == port) {
+      host.remove_suffix(port.size());
+      break;
+    }
+  }
+  return host;
+}
+
+// RFC 9112, 3.2: a path, or an absolute URL whose authority is the Host that was asked. Another authority
+// would be served by whoever goes by the target, and judged by the Host that is signed.
+bool good_target(std::string_view text, std::span<const HeaderView> headers) noexcept {
+  const Target target = split_target(text);
+  if (!target.authority.empty()) {
+    const HeaderView* host = find_header(headers, "host");
+    if (host == nullptr) return false;
+    const std::string_view a = without_port(target.authority), b = without_port(trim(host->value));
+    if (a.size() != b.size() ||
+        !std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); })) {
+      return false;
+    }
+  } else if (!text.empty() && text[0] != '/') {
+    return false;
+  }
+  return std::none_of(text.begin(), text.end(),
+                      [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
 }
 
 // Percent-decodes one query value; a raw '+' is a space, as servers that decode forms read it.
@@ -93,7 +142,11 @@ std::size_t query_value(std::string_view query, std::string_view name, std::stri
     const std::size_t end = std::min(query.find('&', i), query.size());
     const std::string_view segment = query.substr(i, end - i);
     const std::size_t eq = std::min(segment.find('='), segment.size());
-    if (decode(segment.substr(0, eq)) == name) {
+    const std::string_view raw = segment.substr(0, eq);
+    // An escape takes three bytes for one: longer or shorter names need no decoding, and most have none.
+    const bool plain = raw.size() < name.size() || raw.size() > 3 * name.size() ||
+                       (raw.size() == name.size() && raw.find_first_of("%+") == raw.npos);
+    if (plain ? raw == name : decode(raw) == name) {
       if (++found == 1) out = eq < segment.size() ? decode(segment.substr(eq + 1)) : std::string();
     }
     i = end + 1;
@@ -246,7 +299,8 @@ Result<void> parse_query_auth(std::string_view query, const VerifyPolicy& policy
 void judge_headers(const ReceivedRequest& request, std::string_view query, ParsedAuth& out) {
   const HeaderView* sha = find_header(request.headers, "x-amz-content-sha256");
   const bool s3 = is_s3_service(out.service);
-  if (sha != nullptr && (out.mechanism == Mechanism::header || listed(out.signed_headers, sha->name))) {
+  const SignedNames names(out.signed_headers);
+  if (sha != nullptr && (out.mechanism == Mechanism::header || names.contains(sha->name))) {
     out.payload_hash = trim(sha->value);
   } else if (std::string text;
              out.mechanism == Mechanism::query && (query_value(query, "X-Amz-Content-Sha256", text) != 0 ||
@@ -271,10 +325,10 @@ void judge_headers(const ReceivedRequest& request, std::string_view query, Parse
     if (!missing.empty()) missing += ", ";
     for (char c : name) missing += lower(c);
   };
-  if (!listed(out.signed_headers, "host")) miss("host");
+  if (!names.contains("host")) miss("host");
   for (const HeaderView& header : request.headers) {
     if (starts_with_name(header.name, "x-amz-") && !same_name(header.name, "x-amz-content-sha256") &&
-        !listed(out.signed_headers, header.name)) {
+        !names.contains(header.name)) {
       miss(header.name);
     }
   }
@@ -293,7 +347,14 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
       bytes > kMaxHeaderBytes) {
     return Errc::too_long;
   }
+  // The method stands in the canonical request as it came; a line break in it would make lines of its own.
+  if (!valid_method(request.method)) return Errc::bad_method;
+  if (!good_target(request.target, request.headers)) return Errc::bad_target;
   const Target target = split_target(request.target);
+  if (static_cast<std::size_t>(std::count(target.query.begin(), target.query.end(), '&')) >=
+      kMaxQueryParameters) {
+    return Errc::too_long;
+  }
   const HeaderView* authorization = find_header(request.headers, "authorization");
   std::string ignored;
   bool in_query = false;
@@ -312,6 +373,11 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
     return Errc::auth_missing;
   }
   if (!result) return result;
+  if (static_cast<std::size_t>(std::count(out.signed_headers.begin(), out.signed_headers.end(), ';')) >=
+          kMaxSignedHeaders ||
+      out.signed_headers.size() > kMaxSignedHeadersLength) {
+    return Errc::too_long;
+  }
 
   const HeaderView* token = find_header(request.headers, "x-amz-security-token");
   if (token == nullptr) token = find_header(request.headers, "x-amz-s3session-token");
@@ -324,11 +390,11 @@ Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& poli
   return {};
 }
 
-Result<void> check_signature(const ReceivedRequest& request, const ParsedAuth& auth, const SigningKey& key,
-                             Text& canonical, Text& to_sign) {
-  // The method is the one part that stands in the canonical request as it came; a line break in it would
-  // make lines of its own.
+Result<void> string_to_verify(const ReceivedRequest& request, const ParsedAuth& auth,
+                              std::string_view algorithm, std::string_view scope, Text& canonical,
+                              Text& to_sign) {
   if (!valid_method(request.method)) return Errc::bad_method;
+  if (!good_target(request.target, request.headers)) return Errc::bad_target;
   const Target target = split_target(request.target);
   CanonicalOptions options;
   options.path = is_s3_service(auth.service) ? PathRule::decode_encode : PathRule::normalize_encode;
@@ -340,7 +406,14 @@ Result<void> check_signature(const ReceivedRequest& request, const ParsedAuth& a
   Text names;
   const Result<void> built = canonical_request(view, options, canonical, names);
   if (!built && built.error().code != Errc::signed_header_missing) return built;
-  string_to_sign(kAlgorithm, auth.timestamp, auth.scope, canonical.view(), to_sign);
+  string_to_sign(algorithm, auth.timestamp, scope, canonical.view(), to_sign);
+  return built;
+}
+
+Result<void> check_signature(const ReceivedRequest& request, const ParsedAuth& auth, const SigningKey& key,
+                             Text& canonical, Text& to_sign) {
+  const Result<void> built = string_to_verify(request, auth, kAlgorithm, auth.scope, canonical, to_sign);
+  if (!built && built.error().code != Errc::signed_header_missing) return built;
   char expected[64];
   key.sign(to_sign.view(), expected);
   const bool equal = equal_constant_time(auth.signature, {expected, 64});

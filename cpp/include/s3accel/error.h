@@ -33,6 +33,7 @@ enum class Errc : std::uint16_t {
   too_long,            // a hard limit on a length was passed
 
   // Verifying: the received request or body is not what its signature says.
+  bad_target,                 // neither a path nor an http(s) URL whose authority is the Host
   auth_missing,               // no Authorization header and no X-Amz-Algorithm in the query
   auth_unsupported_v2,        // a Signature Version 2 form
   auth_two_mechanisms,        // header and query authentication in one request

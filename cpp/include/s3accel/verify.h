@@ -21,6 +21,10 @@ namespace s3accel {
 inline constexpr std::size_t kMaxTargetLength = 32 * 1024;
 inline constexpr std::size_t kMaxHeaders = 256;
 inline constexpr std::size_t kMaxHeaderBytes = 64 * 1024;
+// What is compared with what before anybody is known: products of these must stay cheap.
+inline constexpr std::size_t kMaxQueryParameters = 256;
+inline constexpr std::size_t kMaxSignedHeaders = 256;
+inline constexpr std::size_t kMaxSignedHeadersLength = 8 * 1024;
 inline constexpr std::size_t kMaxChunkHeader = 1024;
 inline constexpr std::size_t kMaxTrailerBytes = 4096;
 
@@ -63,9 +67,17 @@ struct ParsedAuth {
 // Section 12 of the protocol: steps 1 to 3, whose faults are returned, and 5 and 6, which are left in
 // `deferred` because an unknown access key (step 4, the caller's) is reported before them. Whatever was read
 // before the fault is in `out`, for the message.
-// Codes: auth_*, credential_*, date_missing, expires_*, time_skewed, request_*, too_long;
-// deferred: content_sha256_*, header_not_signed.
+// Codes: bad_method, bad_target, auth_*, credential_*, date_missing, expires_*, time_skewed, request_*,
+// too_long; deferred: content_sha256_*, header_not_signed.
 Result<void> parse_auth(const ReceivedRequest& request, const VerifyPolicy& policy, ParsedAuth& out);
+
+// The first half of step 7, the same for every scheme: the canonical request from the raw target, and the
+// string to sign under `algorithm` and `scope`. signed_header_missing: a header that is named as signed is
+// not there; the texts are filled all the same. bad_header_name (offset: the header's index): no HTTP parser
+// lets that through.
+Result<void> string_to_verify(const ReceivedRequest& request, const ParsedAuth& auth,
+                              std::string_view algorithm, std::string_view scope, Text& canonical,
+                              Text& to_sign);
 
 // Step 7: builds the canonical request from the raw target and compares. Errors: signature_mismatch,
 // signed_header_missing (both mean that the signature does not match, and the texts are filled for the

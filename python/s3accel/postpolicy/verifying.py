@@ -112,7 +112,7 @@ def verify_post(
             {"AWSAccessKeyId": access_key_id},
         )
     token = form.get("x-amz-security-token", form.get("x-amz-s3session-token", ""))
-    if not _core.equal_constant_time(known.session_token or "", token):
+    if not _core.equal_constant_time(known.session_token or "", token.encode("utf-8", "surrogateescape")):
         raise VerificationError("InvalidToken", 400, "The provided token is malformed or otherwise invalid.")
     if known.expired(now):
         raise VerificationError("ExpiredToken", 400, "The provided token has expired.")
@@ -123,7 +123,8 @@ def verify_post(
     except SigningError as error:
         raise _argument("x-amz-credential", form["x-amz-credential"], str(error)) from None
     to_sign = form["policy"].encode("utf-8", "surrogateescape")
-    if not _core.equal_constant_time(signing_key.sign(to_sign), form["x-amz-signature"]):
+    provided = form["x-amz-signature"].encode("utf-8", "surrogateescape")
+    if not _core.equal_constant_time(signing_key.sign(to_sign), provided):
         raise VerificationError(
             "SignatureDoesNotMatch",
             403,
@@ -145,7 +146,12 @@ def _form(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     size = 0
     for name, value in fields:
         lower = name.lower()
-        size += len(name.encode("utf-8", "surrogateescape")) + len(value.encode("utf-8", "surrogateescape"))
+        try:
+            size += len(f"{name}{value}".encode("utf-8", "surrogateescape"))
+        except UnicodeEncodeError:
+            raise VerificationError(
+                "MalformedPOSTRequest", 400, "A form field holds a character that stands for no byte."
+            ) from None
         if size > MAX_FIELDS_SIZE:
             raise VerificationError(
                 "MaxPostPreDataLengthExceededError",
@@ -166,7 +172,7 @@ def _credential(
     """Access key id and scope, judged."""
     try:
         signed_at = _core.epoch_of(timestamp)
-    except SigningError:
+    except (SigningError, UnicodeEncodeError):
         raise _argument(
             "x-amz-date", timestamp, "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
         ) from None

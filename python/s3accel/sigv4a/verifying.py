@@ -16,13 +16,12 @@ from urllib.parse import unquote_to_bytes
 
 from .. import _core
 from ..credentials import Credentials
-from ..errors import SigningError, VerificationError
+from ..errors import VerificationError
 from ..verify import VerifiedRequest
 from ..verify.body import ChunkDecoder
 from ..verify.errors import refusal, signature_mismatch
 from .decoder import ChunkDecoderV4a
 from .ecdsa import ALGORITHM, PublicKeyV4a, SigningKeyV4a
-from .inputs import S3_SERVICES
 from .streaming import STREAMING, STREAMING_TRAILER
 
 __all__ = ["VerifiedRequestV4a", "VerifierV4a", "region_set_allows"]
@@ -151,8 +150,10 @@ class VerifierV4a:
 
         key = known if isinstance(known, PublicKeyV4a) else self._derived(known)
         scope = f"{parsed.date}/{parsed.service}/aws4_request"
-        canonical, complete = self._canonical(method, target, headers, parsed)
-        text = _core.string_to_sign(parsed.timestamp, scope, canonical, ALGORITHM)
+        fault, _, canonical, text = _core.string_to_verify(method, target, headers, parsed, ALGORITHM, scope)
+        if fault not in (None, "signed_header_missing"):
+            raise self._refusal(fault, parsed, now)
+        complete = fault is None
         try:
             key.verify(text, parsed.signature)
         except VerificationError:
@@ -183,36 +184,6 @@ class VerifierV4a:
             self._keys.clear()
         self._keys[known.access_key_id] = (known, key)
         return key
-
-    def _canonical(
-        self, method: str, target: str, headers: Headers, parsed: _core.ParsedAuth
-    ) -> tuple[bytes, bool]:
-        """The canonical request, and whether every header that was signed is there."""
-        path, query = _split(target)
-        generic = parsed.service not in S3_SERVICES
-        if not generic:
-            # S3 decodes the path it got and encodes it again, and normalizes nothing.
-            path = _core.uri_encode(unquote_to_bytes(path.encode("utf-8", "surrogateescape")), True)
-        segments = [s for s in query.split("&") if _decoded(s.partition("=")[0]) != "X-Amz-Signature"]
-        # A raw '+' is a space and a stray '%' itself, as servers that decode forms read them.
-        query = _core.canonical_query("&".join(segments).encode("utf-8", "surrogateescape"), True, True)
-        whole = path + (f"?{query}" if query else "")
-        listed = parsed.signed_headers.split(";")
-        try:
-            canonical, signed = _core.canonical_request(
-                method,
-                whole.encode("utf-8", "surrogateescape"),
-                headers,
-                parsed.payload_hash,
-                generic,
-                generic,
-                listed,
-            )
-        except SigningError as error:
-            raise VerificationError(
-                "InvalidRequest", 400, f"The request could not be read: {error}"
-            ) from None
-        return canonical, set(listed) == set(signed.split(";"))
 
     def _region_set(self, target: str, headers: Headers, parsed: _core.ParsedAuth) -> str:
         query = parsed.mechanism == "query"
@@ -265,22 +236,13 @@ def _matches(pattern: str, name: str) -> bool:
     return name.endswith(rest[-1]) and at + len(rest[-1]) <= len(name)
 
 
-def _split(target: str) -> tuple[str, str]:
-    """Path and raw query. An absolute form, which a proxy may send, counts by its path."""
-    if not target.startswith("/") and "://" in target:
-        rest = target.partition("://")[2]
-        found = re.search(r"[/?]", rest)
-        target = rest[found.start() :] if found else "/"
-    path, _, query = target.partition("#")[0].partition("?")
-    return path, query
-
-
 def _decoded(text: str) -> str:
     return unquote_to_bytes(text.replace("+", " ").encode("utf-8", "surrogateescape")).decode("latin-1")
 
 
 def _parameters(target: str) -> list[tuple[str, str]]:
-    pairs = (segment.partition("=") for segment in _split(target)[1].split("&"))
+    # A '#' is an ordinary byte of a request target, in the query too.
+    pairs = (segment.partition("=") for segment in target.partition("?")[2].split("&"))
     return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
 
 
@@ -293,7 +255,6 @@ def _target_in_v4(target: str) -> str:
     before, question, query = target.partition("?")
     if not question:
         return target
-    query, mark, fragment = query.partition("#")
     segments = query.split("&")
     for i, segment in enumerate(segments):
         name, _, value = segment.partition("=")
@@ -302,7 +263,7 @@ def _target_in_v4(target: str) -> str:
         elif _decoded(name) == "X-Amz-Credential":
             credential = _with_region(_decoded(value)).encode("latin-1")
             segments[i] = f"X-Amz-Credential={_core.uri_encode(credential)}"
-    return f"{before}?{'&'.join(segments)}{mark}{fragment}"
+    return f"{before}?{'&'.join(segments)}"
 
 
 def _headers_in_v4(headers: Headers) -> Headers:

@@ -195,7 +195,16 @@ class Verifier:
             VerificationError: with S3's code, status and extra elements.
         """
         now = self._clock()
-        claims = self._native.verify(method, target, headers, now, body_sha256)
+        try:
+            claims = self._native.verify(method, target, headers, now, body_sha256)
+        except UnicodeEncodeError as error:
+            if not _is_part(error.object, method, target, headers):
+                raise  # of the caller's lookup
+            raise VerificationError(
+                "InvalidRequest",
+                400,
+                "The request could not be read: a character beyond latin-1 stands for no byte that can have come.",
+            ) from None
         error = claims.error
         if error is not None:
             if error == "auth_unknown_type" and claims.detail == SIGV4A:
@@ -257,3 +266,7 @@ class Verifier:
     def _known(self, access_key_id: str) -> Credentials | PublicKeyV4a | None:
         key = None if self._public_keys is None else self._public_keys(access_key_id)
         return self._lookup(access_key_id) if key is None else key
+
+
+def _is_part(text: str, method: str, target: str, headers: Sequence[tuple[str, str]]) -> bool:
+    return text in (method, target) or any(text in pair for pair in headers)

@@ -80,6 +80,14 @@ def refusal(
         return VerificationError("InvalidToken", 400, "The provided token is malformed or otherwise invalid.")
     if code == "expired_token":
         return VerificationError("ExpiredToken", 400, "The provided token has expired.")
+    if code == "bad_target":
+        return VerificationError(
+            "InvalidURI",
+            400,
+            "Couldn't parse the specified URI: it is neither a path nor an http(s) URL of the Host that was asked.",
+        )
+    if code == "bad_method":
+        return VerificationError("MethodNotAllowed", 405, "The specified method is not one of HTTP's.")
     if code == "auth_missing":
         return VerificationError("AccessDenied", 403, "Access Denied")
     if code == "auth_unsupported_v2":
