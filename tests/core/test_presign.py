@@ -100,7 +100,9 @@ def test_parameters(method: str, token: str | None, expires: int) -> None:
     url = signer(token).presign(method, BASE + "a%20b//./%2F?versionId=x%2Fy&tagging", expires)
     assert url.startswith(BASE + "a%20b//./%2F?")
     found = dict(pairs(url))
-    assert found.pop("X-Amz-Signature") == expected_signature(method, url)
+    # The URL keeps its escaped slash; S3 decodes it before it compares signatures.
+    read = url.replace("%2F?", "/?", 1)
+    assert found.pop("X-Amz-Signature") == expected_signature(method, read)
     assert found == {
         "versionId": "x/y",
         "tagging": "",

@@ -154,8 +154,9 @@ Result<void> presign_prepare(const Moment& moment, std::string_view access_key_i
   const std::string_view path = prepared.parts.path.empty() ? std::string_view("/") : prepared.parts.path;
   out.method.append(request.method);
   out.head.append(request.url.substr(0, prepared.parts.path_offset));
-  out.path_at = out.head.size();
   out.head.append(path);
+  const PathRule rule = signing_path_rule(moment.key().service());
+  if (auto r = canonical_path(path, rule, Escapes::strict, out.path); !r) return r;
   out.query.append(prepared.query.view());
   out.tail.append(prepared.after_path.view());
   if (!request.session_token.empty() && !request.sign_token) return Errc::wrong_order;
@@ -169,14 +170,15 @@ void presign_batch(const Moment& moment, const PresignTemplate& shared,
   // independent of each other and run in lanes.
   Text canonical;
   std::array<std::size_t, kPresignBatch + 1> at{};
-  std::array<std::size_t, kPresignBatch> path_end{};
+  std::array<std::size_t, kPresignBatch> key_at{}, key_end{};
   for (std::size_t i = 0; i < n; ++i) {
     at[i] = canonical.size();
     canonical.append(shared.method.view());
     canonical.push('\n');
-    canonical.append(shared.head.view().substr(shared.path_at));
+    canonical.append(shared.path.view());
+    key_at[i] = canonical.size();
     uri_encode(keys[i], true, canonical);
-    path_end[i] = canonical.size();
+    key_end[i] = canonical.size();
     canonical.append(shared.tail.view());
   }
   at[n] = canonical.size();
@@ -192,9 +194,8 @@ void presign_batch(const Moment& moment, const PresignTemplate& shared,
   moment.sign_many({spans.data(), n}, digests.data());
 
   for (std::size_t i = 0; i < n; ++i) {
-    out.append(shared.head.view().substr(0, shared.path_at));
-    const std::size_t path = at[i] + shared.method.size() + 1;
-    out.append(canonical.view(path, path_end[i] - path));
+    out.append(shared.head.view());
+    out.append(canonical.view(key_at[i], key_end[i] - key_at[i]));
     out.push('?');
     out.append(shared.query.view());
     out.append("&X-Amz-Signature=");

@@ -174,7 +174,7 @@ bool is_s3_service(std::string_view service) noexcept {
 }
 
 PathRule signing_path_rule(std::string_view service) noexcept {
-  return is_s3_service(service) ? PathRule::as_sent : PathRule::normalize_encode;
+  return is_s3_service(service) ? PathRule::decode_encode : PathRule::normalize_encode;
 }
 
 bool valid_payload_hash(std::string_view value) noexcept {
@@ -286,7 +286,7 @@ Result<UrlParts> split_target(std::string_view url, UrlParts parts) {
   const std::string_view target = url.substr(begin, fragment - begin);
   const std::size_t question = std::min(target.find('?'), target.size());
   parts.path = target.substr(0, question);
-  // A path is signed as it stands, so nothing later would notice an escape that no server can decode.
+  // Other services sign an escape that no server can decode as it stands, so it is refused here for all.
   for (std::size_t i = parts.path.find('%'); i != parts.path.npos; i = parts.path.find('%', i + 1)) {
     if (i + 2 >= parts.path.size() || hex_digit(parts.path[i + 1]) < 0 || hex_digit(parts.path[i + 2]) < 0) {
       return {Errc::bad_percent_escape, begin + i};

@@ -44,7 +44,8 @@ class Timestamp {
 // True for 8 digits that name a day of the calendar.
 bool valid_date(std::string_view date) noexcept;
 
-// Services whose path is signed as sent: s3, s3express, s3-outposts, s3-object-lambda.
+// Services whose path is signed decoded and encoded again, as their servers read it: s3, s3express,
+// s3-outposts, s3-object-lambda.
 bool is_s3_service(std::string_view service) noexcept;
 PathRule signing_path_rule(std::string_view service) noexcept;
 
@@ -185,10 +186,10 @@ Result<void> presign(const Moment& moment, std::string_view access_key_id, const
 
 // What all URLs of one batch share: everything but the path. One key, one date, one set of parameters.
 struct PresignTemplate {
-  Text head;                // "https://bucket.host" and the prefix of every path, up to the key
-  Text query;               // canonical query, which is also what goes out
-  Text tail;                // "\n" + query + "\nhost:...\n\nhost\nUNSIGNED-PAYLOAD"
-  std::size_t path_at = 0;  // where the path begins in `head`
+  Text head;   // "https://bucket.host" and the prefix of every path, up to the key
+  Text query;  // canonical query, which is also what goes out
+  Text tail;   // "\n" + query + "\nhost:...\n\nhost\nUNSIGNED-PAYLOAD"
+  Text path;   // the canonical form of that prefix: what is signed, while `head` goes out as given
   Text method;
 };
 

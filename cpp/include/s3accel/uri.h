@@ -34,8 +34,8 @@ Result<void> canonical_query(std::string_view raw, const QueryOptions& options, 
 
 // How the canonical path comes from the wire path (the path without query; empty stands for "/").
 enum class PathRule {
-  as_sent,           // S3 signers: the once-encoded path exactly as it goes out
-  decode_encode,     // S3 servers: decoded and encoded again, nothing normalized
+  as_sent,           // exactly as it goes out: other signers of S3, for comparing with them
+  decode_encode,     // S3: decoded and encoded again, nothing normalized
   encode,            // other services: the wire path encoded once more
   normalize_encode,  // other services: dot segments and empty segments resolved, then encoded once more
 };

@@ -47,7 +47,7 @@ REMEDIES: dict[str, str] = {
     "not-a-signature-error": "Look at S3's message; the signature was not what S3 refused.",
     "other-request": "Explain the error with the request it answers; else find what signs the request anew on its way.",
     "path-changed": _ON_THE_WAY,
-    "path-double-encoding": "Encode the key once: S3 signs the path as sent, other services encode it twice (service "
+    "path-double-encoding": "Encode the key once: S3 signs the path encoded once, other services encode it twice (service "
     "name, disableDoubleEncoding).",
     "path-encoding": _PATH,
     "path-normalized": "Send the path as it is: switch off dot segment and slash merging in HTTP library and proxy, "

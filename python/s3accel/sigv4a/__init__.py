@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn, cast
+from urllib.parse import unquote_to_bytes
 
 from .. import _core
 from ..clock import system_clock
@@ -277,7 +278,9 @@ class SignerV4a:
     def _canonical(
         self, method: str, target: Target, headers: list[tuple[str, Any]], digest: str, select: str
     ) -> tuple[bytes, str]:
-        whole = target.path + (f"?{target.query}" if target.query else "")
+        # S3 decodes the path that arrives and encodes it again; other services encode what arrives once more.
+        path = target.path if self._generic else _core.uri_encode(unquote_to_bytes(target.path), True)
+        whole = path + (f"?{target.query}" if target.query else "")
         return _core.canonical_request(method, whole, headers, digest, self._generic, self._generic, select)
 
     def __repr__(self) -> str:

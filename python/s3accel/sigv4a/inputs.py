@@ -23,7 +23,7 @@ __all__ = [
 
 Headers = Mapping[str, Any] | Iterable[tuple[str, Any]] | None
 
-#: Services whose path is signed as it is sent; for all others it is normalized and encoded once more.
+#: Services whose path is signed decoded and encoded again; for all others it is normalized and encoded once more.
 S3_SERVICES = frozenset({"s3", "s3express", "s3-outposts", "s3-object-lambda"})
 #: What the signer sets itself: a second one could be taken for the right one.
 RESERVED = frozenset(
@@ -44,6 +44,7 @@ _METHOD = re.compile(r"[A-Z0-9_-]{1,32}")
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _REGION = re.compile(r"[a-z0-9*-]{1,64}")
 _OUTSIDE_URL = re.compile(r"[^!-~]")
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
 
 
@@ -96,6 +97,13 @@ def target_of(method: str, url: str) -> Target:
     default = {"https": "443", "http": "80"}.get(scheme.lower())
     host = found["host"].lower() + (f":{port}" if port and port != default else "")
     path, _, query = rest[at:].partition("#")[0].partition("?")
+    stray = _STRAY_PERCENT.search(path)
+    if stray is not None:
+        raise SigningError(
+            "cannot sign: url: '%' must be followed by two hexadecimal digits; a literal percent sign is %25",
+            "url",
+            len(scheme) + 3 + at + stray.start(),
+        )
     if "+" in query:
         raise SigningError(
             "cannot sign: url: a raw '+' in the query is read as a space by some servers and as a plus by "
