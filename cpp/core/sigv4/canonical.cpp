@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "s3accel/small_vector.h"
 #include "base/ascii.h"
+#include "s3accel/small_vector.h"
 
 namespace s3accel {
 

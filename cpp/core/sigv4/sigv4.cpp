@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "s3accel/sha256.h"
 #include "s3accel/small_vector.h"
-#include "base/ascii.h"
 #include "sigv4/signing_input.h"
 
 namespace s3accel {
@@ -345,8 +345,15 @@ Result<UrlParts> split_url(std::string_view url, Text& host_text) {
     if (bracket == authority.npos || colon > bracket) {
       host = authority.substr(0, colon);
       port = authority.substr(colon + 1);
-      if (port.size() > 5 || number(port) < 0) return {Errc::bad_url, at};
+      // Who reads "0443", 99999 or nothing as a port is not agreed, and the Host header would say it.
+      const int value = port.empty() || port.size() > 5 || port[0] == '0' ? -1 : number(port);
+      if (value < 0 || value > 65535) return {Errc::bad_url, at};
     }
+  }
+  if (seen != kPlain) {
+    // Colons in a host, and brackets, belong to an IPv6 literal: "[...]".
+    const bool literal = host.size() > 2 && host.front() == '[' && host.find(']') == host.size() - 1;
+    if (!literal && host.find_first_of("[]:") != host.npos) return {Errc::bad_url, at};
   }
   if (host.empty()) return {Errc::missing_host, at};
   lower_ascii(host, host_text.grow(host.size()));

@@ -45,7 +45,7 @@ _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _REGION = re.compile(r"[a-z0-9*-]{1,64}")
 _OUTSIDE_URL = re.compile(r"[^!-~]")
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
+_AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(?P<port>[1-9][0-9]{0,4}))?")
 
 
 def region_set_of(regions: str | Iterable[str]) -> str:
@@ -91,7 +91,7 @@ def target_of(method: str, url: str) -> Target:
     end = re.search(r"[/?#]|$", rest)
     at = len(rest) if end is None else end.start()
     found = _AUTHORITY.fullmatch(rest[:at].rpartition("@")[2])
-    if found is None or not found["host"]:
+    if found is None or not found["host"] or int(found["port"] or 1) > 65535:
         raise SigningError("cannot sign: url: it names no host, or no valid port", "url", len(scheme) + 3)
     port = found["port"] or ""
     default = {"https": "443", "http": "80"}.get(scheme.lower())
