@@ -197,8 +197,8 @@ class Verifier:
         now = self._clock()
         try:
             claims = self._native.verify(method, target, headers, now, body_sha256)
-        except UnicodeEncodeError as error:
-            if not _is_part(error.object, method, target, headers):
+        except UnicodeEncodeError as strange:
+            if not _is_part(strange.object, method, target, headers):
                 raise  # of the caller's lookup
             raise VerificationError(
                 "InvalidRequest",
