@@ -48,13 +48,16 @@ void hash_pads(const Plan& plan, Bytes key, Pads& pads, Sha256State (&states)[2]
 // One HMAC from the prepared states.
 void sign_one(const Plan& plan, const Sha256State (&states)[2], std::uint64_t inner_length, Bytes message,
               std::uint8_t out[kSha256Size]) noexcept {
-  Sha256State inner = states[0], outer = states[1];
-  kernel::finish_state(*plan.one, inner, message.data(), message.size(), inner_length);
-  alignas(64) std::uint8_t block[kSha256Block];
-  kernel::write_outer_block(block, inner.words);
-  const std::uint8_t* p = block;
-  plan.one->compress(outer.words, &p, 1);
-  kernel::write_digest(out, outer.words);
+  struct {
+    Sha256State inner, outer;
+    alignas(64) std::uint8_t block[kSha256Block];
+  } local{states[0], states[1], {}};
+  kernel::finish_state(*plan.one, local.inner, message.data(), message.size(), inner_length);
+  kernel::write_outer_block(local.block, local.inner.words);
+  const std::uint8_t* p = local.block;
+  plan.one->compress(local.outer.words, &p, 1);
+  kernel::write_digest(out, local.outer.words);
+  secure_wipe(&local, sizeof local);
 }
 
 }  // namespace

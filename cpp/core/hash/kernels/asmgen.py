@@ -51,8 +51,11 @@ def frame(generator: str, about: Sequence[str], constants: Sequence[str], functi
     return "\n".join(lines) + "\n"
 
 
-def function(name: str, body: Sequence[str], stack: int) -> str:
-    """A function with `stack` bytes of 64-byte aligned scratch at %rsp and a frame unwinders understand."""
+def function(name: str, body: Sequence[str], stack: int, wiped: int) -> str:
+    """A function with `stack` bytes of 64-byte aligned scratch at %rsp and a frame unwinders understand.
+
+    The first `wiped` bytes of it, a multiple of 32, are cleared at the end: under HMAC the states there come from a key.
+    """
     lines = [
         ".p2align 6",
         f".globl NAME({name})",
@@ -70,10 +73,14 @@ def function(name: str, body: Sequence[str], stack: int) -> str:
         "mov %rsp, %rbp",
         ".cfi_def_cfa_register %rbp",
     ]
-    lines += [f"sub ${stack + 64}, %rsp", "and $-64, %rsp", *body, "vzeroupper"]
+    lines += [f"sub ${stack + 64}, %rsp", "and $-64, %rsp", *body, *_wipe(wiped), "vzeroupper"]
     lines += ["leave", ".cfi_def_cfa %rsp, 8", "ret", ".cfi_endproc"]
     lines += ["#if defined(__ELF__)", f".size {name}, .-{name}", "#endif"]
     return "\n".join(lines)
+
+
+def _wipe(size: int) -> list[str]:
+    return ["vpxor %xmm0, %xmm0, %xmm0", *(f"vmovdqa %ymm0, {at}(%rsp)" for at in range(0, size, 32))]
 
 
 def merge(a: Sequence[str], b: Sequence[str]) -> list[str]:

@@ -174,7 +174,7 @@ def body() -> list[str]:
 
 def main() -> None:
     constants = [".p2align 6", "Lswap:", *[SWAP_QUADS] * 4, "Lround:", longs(ROUND_CONSTANTS)]
-    functions = [function(NAME, body(), 512)]
+    functions = [function(NAME, body(), 512, 512)]
     write(__file__, "sha256_avx512.S", frame("gen_sha256_avx512.py", ABOUT, constants, functions))
 
 

@@ -283,7 +283,7 @@ def constants() -> list[str]:
 
 
 def main() -> None:
-    functions = [function(NAME, body(), STACK)]
+    functions = [function(NAME, body(), STACK, 128)]
     write(__file__, "sha256_hybrid.S", frame("gen_sha256_hybrid.py", ABOUT, constants(), functions))
 
 

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "s3accel/secret.h"
+
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
@@ -35,6 +37,15 @@ class Engine {
  public:
   Engine(const Plan& plan, const LaneWork& work) noexcept : plan_(plan), work_(work) {
     for (unsigned i = 0; i < kMaxLanes; ++i) lanes_[i].scratch = scratch_[i];
+  }
+
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  // Under HMAC the states come from a key.
+  ~Engine() {
+    if (work_.outer == nullptr) return;
+    secure_wipe(states_, sizeof states_);
+    secure_wipe(scratch_, sizeof scratch_);
   }
 
   void run() noexcept {
@@ -145,6 +156,7 @@ class Engine {
       std::fill(data + group.take, data + width, data[0]);
       group.kernel->compress(spare, data, blocks);
       std::memcpy(state(first), spare, kSha256Size * group.take);
+      if (work_.outer != nullptr) secure_wipe(spare, sizeof spare);
     }
     for (unsigned l = 0; l < group.take; ++l) {
       lanes_[first + l].data += kSha256Block * blocks;

@@ -2533,6 +2533,23 @@ mov 444(%rsp), %r8d
 mov %r8d, 504(%rdi)
 mov 508(%rsp), %r8d
 mov %r8d, 508(%rdi)
+vpxor %xmm0, %xmm0, %xmm0
+vmovdqa %ymm0, 0(%rsp)
+vmovdqa %ymm0, 32(%rsp)
+vmovdqa %ymm0, 64(%rsp)
+vmovdqa %ymm0, 96(%rsp)
+vmovdqa %ymm0, 128(%rsp)
+vmovdqa %ymm0, 160(%rsp)
+vmovdqa %ymm0, 192(%rsp)
+vmovdqa %ymm0, 224(%rsp)
+vmovdqa %ymm0, 256(%rsp)
+vmovdqa %ymm0, 288(%rsp)
+vmovdqa %ymm0, 320(%rsp)
+vmovdqa %ymm0, 352(%rsp)
+vmovdqa %ymm0, 384(%rsp)
+vmovdqa %ymm0, 416(%rsp)
+vmovdqa %ymm0, 448(%rsp)
+vmovdqa %ymm0, 480(%rsp)
 vzeroupper
 leave
 .cfi_def_cfa %rsp, 8

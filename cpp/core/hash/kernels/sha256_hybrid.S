@@ -2959,6 +2959,11 @@ vpblendw $0xF0, %xmm8, %xmm7, %xmm15
 vmovdqu %xmm15, 96(%rdi)
 vpalignr $8, %xmm7, %xmm8, %xmm15
 vmovdqu %xmm15, 112(%rdi)
+vpxor %xmm0, %xmm0, %xmm0
+vmovdqa %ymm0, 0(%rsp)
+vmovdqa %ymm0, 32(%rsp)
+vmovdqa %ymm0, 64(%rsp)
+vmovdqa %ymm0, 96(%rsp)
 vzeroupper
 leave
 .cfi_def_cfa %rsp, 8

@@ -312,6 +312,15 @@ vpblendw $0xF0, %xmm4, %xmm3, %xmm15
 vmovdqu %xmm15, 32(%rdi)
 vpalignr $8, %xmm3, %xmm4, %xmm15
 vmovdqu %xmm15, 48(%rdi)
+vpxor %xmm0, %xmm0, %xmm0
+vmovdqa %ymm0, 0(%rsp)
+vmovdqa %ymm0, 32(%rsp)
+vmovdqa %ymm0, 64(%rsp)
+vmovdqa %ymm0, 96(%rsp)
+vmovdqa %ymm0, 128(%rsp)
+vmovdqa %ymm0, 160(%rsp)
+vmovdqa %ymm0, 192(%rsp)
+vmovdqa %ymm0, 224(%rsp)
 vzeroupper
 leave
 .cfi_def_cfa %rsp, 8
@@ -834,6 +843,17 @@ vpblendw $0xF0, %xmm6, %xmm5, %xmm15
 vmovdqu %xmm15, 64(%rdi)
 vpalignr $8, %xmm5, %xmm6, %xmm15
 vmovdqu %xmm15, 80(%rdi)
+vpxor %xmm0, %xmm0, %xmm0
+vmovdqa %ymm0, 0(%rsp)
+vmovdqa %ymm0, 32(%rsp)
+vmovdqa %ymm0, 64(%rsp)
+vmovdqa %ymm0, 96(%rsp)
+vmovdqa %ymm0, 128(%rsp)
+vmovdqa %ymm0, 160(%rsp)
+vmovdqa %ymm0, 192(%rsp)
+vmovdqa %ymm0, 224(%rsp)
+vmovdqa %ymm0, 256(%rsp)
+vmovdqa %ymm0, 288(%rsp)
 vzeroupper
 leave
 .cfi_def_cfa %rsp, 8
@@ -1574,6 +1594,19 @@ vpblendw $0xF0, %xmm8, %xmm7, %xmm15
 vmovdqu %xmm15, 96(%rdi)
 vpalignr $8, %xmm7, %xmm8, %xmm15
 vmovdqu %xmm15, 112(%rdi)
+vpxor %xmm0, %xmm0, %xmm0
+vmovdqa %ymm0, 0(%rsp)
+vmovdqa %ymm0, 32(%rsp)
+vmovdqa %ymm0, 64(%rsp)
+vmovdqa %ymm0, 96(%rsp)
+vmovdqa %ymm0, 128(%rsp)
+vmovdqa %ymm0, 160(%rsp)
+vmovdqa %ymm0, 192(%rsp)
+vmovdqa %ymm0, 224(%rsp)
+vmovdqa %ymm0, 256(%rsp)
+vmovdqa %ymm0, 288(%rsp)
+vmovdqa %ymm0, 320(%rsp)
+vmovdqa %ymm0, 352(%rsp)
 vzeroupper
 leave
 .cfi_def_cfa %rsp, 8
