@@ -447,6 +447,10 @@ void bind_signer(py::module_& m) {
   m.def(
       "set_clock_offset",
       [](double seconds) {
+        // A century; NaN is neither above nor below.
+        if (!(std::abs(seconds) <= 3.2e9)) {
+          throw py::value_error("a clock offset must be a number of seconds within a century");
+        }
         clock_offset.store(static_cast<std::int64_t>(seconds * 1e9), std::memory_order_relaxed);
       },
       py::arg("seconds"), py::pos_only(), "Seconds that every signer without a clock of its own adds.");

@@ -62,7 +62,7 @@ class Clock:
         with self._lock:
             raw = time.time() if self._source is None else float(self._source())
             offset = server_epoch - raw
-            if abs(offset) > MAX_OFFSET:
+            if not abs(offset) <= MAX_OFFSET:  # NaN is neither above nor below
                 _warn("a server's clock is %.0f s from ours: not believed", offset)
                 return False
             if abs(offset - self._offset) < LEARN_ABOVE:
@@ -95,12 +95,17 @@ system_clock = _SystemClock()
 
 
 def parse_http_date(text: str) -> float | None:
-    """Epoch seconds of an HTTP ``Date`` header or an ISO 8601 time, or None if it is neither."""
+    """Epoch seconds of an HTTP ``Date`` header or an ISO 8601 time, or None if it is neither.
+
+    A date without a zone, or with ``-0000``, is UTC, as every HTTP date is (RFC 9110, 5.6.7).
+    """
+    from datetime import timezone
     from email.utils import parsedate_to_datetime  # here: it imports half of the email package
 
     text = text.strip()
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, OverflowError):
         pass
     try:

@@ -50,7 +50,8 @@ def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> li
 
 def redact_url(url: str) -> str:
     """The URL with the values of secret query parameters hidden and any user info removed."""
-    url = re.sub(r"(?i)^([a-z][a-z0-9+.-]*://)[^/?#@]*@", r"\1", url)
+    # Up to the last '@' before the path: a password may hold one that was not encoded.
+    url = re.sub(r"(?i)^((?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", r"\1", url)
     return _QUERY_PAIR.sub(rf"\1={HIDDEN}", url)
 
 

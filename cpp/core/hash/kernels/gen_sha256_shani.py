@@ -146,7 +146,9 @@ def body(lanes: int) -> list[str]:
 
 def main() -> None:
     constants = [".p2align 6", "Lround:", longs(ROUND_CONSTANTS), "Lswap:", SWAP_QUADS]
-    functions = [function(f"s3accel_sha256_shani_x{n}", body(n), RING + 64 * n, RING + 64 * n) for n in (2, 3, 4)]
+    functions = [
+        function(f"s3accel_sha256_shani_x{n}", body(n), RING + 64 * n, RING + 64 * n) for n in (2, 3, 4)
+    ]
     write(__file__, "sha256_shani.S", frame("gen_sha256_shani.py", ABOUT, constants, functions))
 
 
