@@ -13,13 +13,13 @@
 #include "bindings.h"
 #include "buffers.h"
 #include "c_api.h"
-#include "s3accel/verbatim.h"
+#include "s3accel/botocore.h"
+#include "s3accel/key_cache.h"
+#include "s3accel/sha256.h"
 
 namespace s3accel::bindings {
 
 namespace {
-
-constexpr std::string_view kFormType = "application/x-www-form-urlencoded; charset=utf-8";
 
 enum Flags : long {
   kS3 = 1,        // path as it is, X-Amz-Content-SHA256 always
@@ -28,7 +28,7 @@ enum Flags : long {
   kUnsigned = 8,  // a service with unsigned payload: UNSIGNED-PAYLOAD in the header
 };
 
-struct CoreObject {
+struct SignerObject {
   PyObject_HEAD SigningKeyCache* keys;
   std::atomic<std::uint64_t> signed_, presigned;
 };
@@ -37,15 +37,6 @@ struct Names {
   PyObject *authorization, *date, *token, *sha256, *session_token, *timestamp, *unsigned_payload, *empty_hash;
 };
 Names names;
-
-bool equal_lower(std::string_view name, std::string_view lower) noexcept {
-  if (name.size() != lower.size()) return false;
-  for (std::size_t i = 0; i < name.size(); ++i) {
-    const char c = name[i];
-    if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c) != lower[i]) return false;
-  }
-  return true;
-}
 
 // The text of a str object; false (without an exception) for anything else and for lone surrogates.
 bool plain_text(PyObject* object, std::string_view& out) {
@@ -60,86 +51,47 @@ bool plain_text(PyObject* object, std::string_view& out) {
   return true;
 }
 
-// One header of the request's list, or one to add.
-struct Header {
-  PyObject* pair;  // of the request's list, kept by Headers; nullptr for one to add
-  PyObject *name, *value;
-  HeaderView view;
-};
-
-// The headers of email.message's private list, and what becomes of them.
-class Headers {
+// The headers of email.message's private list, kept with all that is viewed of them.
+class GivenHeaders {
  public:
   bool read(PyObject* list) {
     if (!PyList_CheckExact(list)) return false;
     const Py_ssize_t n = PyList_GET_SIZE(list);
-    all_.reserve(static_cast<std::size_t>(n) + 6);
-    kept_.reserve(static_cast<std::size_t>(n) + 6);
+    views_.reserve(static_cast<std::size_t>(n));
+    kept_.reserve(static_cast<std::size_t>(n));
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* pair = PyList_GET_ITEM(list, i);
       if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) return false;
       // The views below live while Python code and other threads run, which may change the list.
       kept_.push_back(py::reinterpret_borrow<py::object>(pair));
-      Header header{pair, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), {}};
-      if (!plain_text(header.name, header.view.name) || !value_of(header)) return false;
-      all_.push_back(header);
+      HeaderView view;
+      if (!plain_text(PyTuple_GET_ITEM(pair, 0), view.name) ||
+          !value_of(PyTuple_GET_ITEM(pair, 1), view.value)) {
+        return false;
+      }
+      views_.push_back(view);
     }
     return true;
   }
 
-  const Header* find(std::string_view lower) const {
-    for (const Header& header : all_) {
-      if (equal_lower(header.view.name, lower)) return &header;
-    }
-    return nullptr;
-  }
-  void remove(std::string_view lower) {
-    std::erase_if(all_, [&](const Header& header) { return equal_lower(header.view.name, lower); });
-  }
-  bool add(PyObject* name, PyObject* value) {
-    kept_.push_back(py::reinterpret_borrow<py::object>(value));
-    Header header{nullptr, name, value, {}};
-    if (!plain_text(name, header.view.name) || !value_of(header)) return false;
-    all_.push_back(header);
-    return true;
-  }
-
-  std::vector<HeaderView> views() const {
-    std::vector<HeaderView> out;
-    out.reserve(all_.size());
-    for (const Header& header : all_) out.push_back(header.view);
-    return out;
-  }
-
-  // Makes the list hold these headers.
-  bool write(PyObject* list) const {
-    py::object fresh = py::reinterpret_steal<py::object>(PyList_New(static_cast<Py_ssize_t>(all_.size())));
-    if (!fresh) return false;
-    for (std::size_t i = 0; i < all_.size(); ++i) {
-      const Header& header = all_[i];
-      PyObject* pair =
-          header.pair != nullptr ? Py_NewRef(header.pair) : PyTuple_Pack(2, header.name, header.value);
-      if (pair == nullptr) return false;
-      PyList_SET_ITEM(fresh.ptr(), static_cast<Py_ssize_t>(i), pair);
-    }
-    return PyList_SetSlice(list, 0, PyList_GET_SIZE(list), fresh.ptr()) == 0;
-  }
+  std::span<const HeaderView> views() const noexcept { return views_; }
+  PyObject* pair(std::size_t i) const noexcept { return kept_[i].ptr(); }
 
  private:
   // Beyond ASCII Python knows more kinds of white space than we do, so Python collapses it.
-  bool value_of(Header& header) {
-    if (!PyUnicode_Check(header.value)) return false;
-    if (PyUnicode_IS_ASCII(header.value)) return plain_text(header.value, header.view.value);
-    py::object words = py::reinterpret_steal<py::object>(PyUnicode_Split(header.value, nullptr, -1));
+  bool value_of(PyObject* value, std::string_view& out) {
+    if (!PyUnicode_Check(value)) return false;
+    if (PyUnicode_IS_ASCII(value)) return plain_text(value, out);
+    py::object words = py::reinterpret_steal<py::object>(PyUnicode_Split(value, nullptr, -1));
     if (!words) throw py::error_already_set();
-    py::object joined = py::reinterpret_steal<py::object>(PyUnicode_Join(py::str(" ").ptr(), words.ptr()));
-    if (!joined) throw py::error_already_set();
-    kept_.push_back(joined);
-    return plain_text(joined.ptr(), header.view.value);
+    joined_.push_back(py::reinterpret_steal<py::object>(PyUnicode_Join(py::str(" ").ptr(), words.ptr())));
+    if (!joined_.back()) throw py::error_already_set();
+    return plain_text(joined_.back().ptr(), out);
   }
 
-  std::vector<Header> all_;
-  std::vector<py::object> kept_;
+  std::vector<HeaderView> views_;
+  std::vector<py::object> kept_;  // the pairs, one for each view
+  std::vector<py::object> joined_;
 };
 
 bool stamp_of(PyObject* now, char out[16]) {
@@ -166,249 +118,234 @@ PyObject* none() {
   return Py_NewRef(Py_None);
 }
 
-// What sign and presign share. All views borrow from the call's arguments.
-struct Call {
-  Headers headers;
-  std::string_view method, access_key, secret, region, service, token;
-  bool has_token = false;
+// What sign and presign share, read from the tuples that both take. All views borrow from the call's
+// arguments.
+struct SigningCall {
+  PyObject *header_list, *context;
+  GivenHeaders headers;
+  std::string_view url_text, access_key;
+  PyObject* token = nullptr;
   char stamp[16];
-  PlainUrl url;
+  UrlParts url;
   Text host;
   std::vector<std::string_view> skipped;
-  py::object skipped_owner, path_owner;
-  std::string_view path;
+  py::object skipped_owner, path_owner, payload_owner;
   std::shared_ptr<SigningKey> key;
+  long flags = 0;
+  botocore::Signing signing;
+  botocore::Request request;
 
-  std::string_view stamp_text() const { return {stamp, 16}; }
-
-  // args: headers, context, method, url, now, access_key, secret, token, region, service, blacklist,
-  // normalize
-  bool read(CoreObject* self, PyObject* const* a) {
-    if (!PyDict_Check(a[1])) return false;
-    std::string_view url_text;
-    if (!plain_text(a[2], method) || !plain_text(a[3], url_text) || !stamp_of(a[4], stamp)) return false;
-    if (!plain_text(a[5], access_key) || !plain_text(a[6], secret)) return false;
-    if (a[7] != Py_None) {
-      if (!plain_text(a[7], token)) return false;
-      has_token = true;
+  // False: botocore must do it. request: (headers, context, method, url), signer: (access key, secret, token,
+  // region, service), rules: (names that are not signed, a function that normalizes a path or None, flags).
+  bool read(SignerObject* self, PyObject* a_request, PyObject* a_signer, PyObject* now, PyObject* a_rules) {
+    if (!fixed(a_request, 4) || !fixed(a_signer, 5) || !fixed(a_rules, 3)) {
+      PyErr_SetString(PyExc_TypeError, "request, signer and rules are tuples of 4, 5 and 3");
+      throw py::error_already_set();
     }
-    if (!plain_text(a[8], region) || !plain_text(a[9], service)) return false;
-    if (!split_plain_url(url_text, url, host)) return false;
-    if (!headers.read(a[0])) return false;
-    skipped_owner = py::reinterpret_steal<py::object>(PySequence_Tuple(a[10]));
-    if (!skipped_owner) throw py::error_already_set();
-    const Py_ssize_t n = PyTuple_GET_SIZE(skipped_owner.ptr());
-    skipped.resize(static_cast<std::size_t>(n));
-    for (Py_ssize_t i = 0; i < n; ++i) {
-      if (!plain_text(PyTuple_GET_ITEM(skipped_owner.ptr(), i), skipped[static_cast<std::size_t>(i)])) {
-        return false;
-      }
+    const auto part = [](PyObject* tuple, Py_ssize_t i) { return PyTuple_GET_ITEM(tuple, i); };
+    flags = PyLong_AsLong(part(a_rules, 2));
+    if (flags == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
+    header_list = part(a_request, 0);
+    context = part(a_request, 1);
+    if (!PyDict_Check(context) || !plain_text(part(a_request, 2), request.method) ||
+        !plain_text(part(a_request, 3), url_text) || !stamp_of(now, stamp)) {
+      return false;
     }
-    path = url.path;
-    if (a[11] != Py_None && !path_is_normal(path)) {
-      const py::str text(path.data(), path.size());
-      path_owner = py::reinterpret_steal<py::object>(PyObject_CallOneArg(a[11], text.ptr()));
+    std::string_view secret, region, service;
+    if (!plain_text(part(a_signer, 0), access_key) || !plain_text(part(a_signer, 1), secret) ||
+        !plain_text(part(a_signer, 3), region) || !plain_text(part(a_signer, 4), service)) {
+      return false;
+    }
+    token = part(a_signer, 2);
+    if (token != Py_None && !plain_text(token, signing.session_token.emplace())) return false;
+    if (!botocore::split_url(url_text, url, host) || !headers.read(header_list)) return false;
+    read_skipped(part(a_rules, 0));
+    if (skipped.size() != static_cast<std::size_t>(PyTuple_GET_SIZE(skipped_owner.ptr()))) return false;
+    request.path = url.path;
+    if (PyObject* normalize = part(a_rules, 1); normalize != Py_None && !botocore::path_is_normal(url.path)) {
+      const py::str text(url.path.data(), url.path.size());
+      path_owner = py::reinterpret_steal<py::object>(PyObject_CallOneArg(normalize, text.ptr()));
       if (!path_owner) throw py::error_already_set();
-      if (!plain_text(path_owner.ptr(), path)) return false;
+      if (!plain_text(path_owner.ptr(), request.path)) return false;
     }
-    key = self->keys->get(secret, stamp_text().substr(0, 8), region, service);
+    request.host = host.view();
+    request.skipped = skipped;
+    signing.kind = (flags & kExpress) != 0 ? botocore::Kind::express
+                   : (flags & kS3) != 0    ? botocore::Kind::s3
+                                           : botocore::Kind::generic;
+    signing.unsigned_payload = (flags & kUnsigned) != 0;
+    signing.timestamp = {stamp, 16};
+    key = self->keys->get(secret, signing.timestamp.substr(0, 8), region, service);
     return key != nullptr;
   }
 
-  bool canonical(std::string_view query, std::string_view payload, HeaderSignature& out) {
-    const std::vector<HeaderView> views = headers.views();
-    const VerbatimRequest request{method, path, query, host.view(), views, skipped, payload};
-    if (!verbatim_canonical(request, out.canonical, out.signed_headers)) return false;
-    string_to_sign(kAlgorithm, stamp_text(), key->scope(), out.canonical.view(), out.to_sign);
-    key->sign(out.to_sign.view(), out.signature);
-    return true;
+  // The payload's line of the canonical request: a str as it is, None for nothing, or bytes to hash.
+  bool read_payload(PyObject* payload) {
+    if (const auto decided = botocore::decided_payload(headers.views(), signing)) {
+      request.payload_hash = *decided;
+      return true;
+    }
+    if (payload == Py_None) {
+      payload_owner = py::reinterpret_borrow<py::object>(names.empty_hash);
+    } else if (PyUnicode_Check(payload)) {
+      payload_owner = py::reinterpret_borrow<py::object>(payload);
+    } else {
+      char digits[64];
+      std::uint8_t digest[32];
+      const BufferView view(payload);
+      without_gil(view.bytes().size(), [&] { sha256(view.bytes(), digest); });
+      hex_encode({digest, 32}, digits);
+      payload_owner = py::str(digits, 64);
+    }
+    return plain_text(payload_owner.ptr(), request.payload_hash);
   }
 
-  PyObject* details(const HeaderSignature& s) const {
+  // Makes the request's list hold these headers, and Authorization behind them if it is not empty.
+  bool write(const botocore::Headers& placed, PyObject* stamp_text, std::string_view authorization) const {
+    const auto n = static_cast<Py_ssize_t>(placed.size());
+    py::object fresh = py::reinterpret_steal<py::object>(PyList_New(n + (authorization.empty() ? 0 : 1)));
+    if (!fresh) return false;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      PyObject* made = pair_of(placed[static_cast<std::size_t>(i)], stamp_text);
+      if (made == nullptr) return false;
+      PyList_SET_ITEM(fresh.ptr(), i, made);
+    }
+    if (!authorization.empty()) {
+      const py::object value = py::reinterpret_steal<py::object>(
+          PyUnicode_FromStringAndSize(authorization.data(), static_cast<Py_ssize_t>(authorization.size())));
+      PyObject* made = value ? PyTuple_Pack(2, names.authorization, value.ptr()) : nullptr;
+      if (made == nullptr) return false;
+      PyList_SET_ITEM(fresh.ptr(), n, made);
+    }
+    return PyList_SetSlice(header_list, 0, PyList_GET_SIZE(header_list), fresh.ptr()) == 0;
+  }
+
+  PyObject* details(const HeaderSignature& s, const py::str& stamp_text) const {
     return py::make_tuple(py::str(s.canonical.data(), s.canonical.size()),
                           py::str(s.to_sign.data(), s.to_sign.size()), py::str(s.signature, 64), key,
-                          py::str(stamp, 16))
+                          stamp_text)
         .release()
         .ptr();
   }
+
+ private:
+  static bool fixed(PyObject* tuple, Py_ssize_t n) {
+    return PyTuple_CheckExact(tuple) && PyTuple_GET_SIZE(tuple) == n;
+  }
+
+  void read_skipped(PyObject* words) {
+    skipped_owner = py::reinterpret_steal<py::object>(PySequence_Tuple(words));
+    if (!skipped_owner) throw py::error_already_set();
+    const Py_ssize_t n = PyTuple_GET_SIZE(skipped_owner.ptr());
+    skipped.reserve(static_cast<std::size_t>(n));
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      std::string_view word;
+      if (!plain_text(PyTuple_GET_ITEM(skipped_owner.ptr(), i), word)) return;
+      skipped.push_back(word);
+    }
+  }
+
+  PyObject* pair_of(const botocore::Header& header, PyObject* stamp_text) const {
+    using Origin = botocore::Header::Origin;
+    switch (header.origin) {
+      case Origin::given:
+        return Py_NewRef(headers.pair(header.index));
+      case Origin::date:
+        return PyTuple_Pack(2, names.date, stamp_text);
+      case Origin::security_token:
+        return PyTuple_Pack(2, names.token, token);
+      case Origin::session_token:
+        return PyTuple_Pack(2, names.session_token, token);
+      case Origin::content_sha256:
+        return PyTuple_Pack(2, names.sha256, payload_owner ? payload_owner.ptr() : names.unsigned_payload);
+    }
+    return nullptr;
+  }
 };
 
-// The payload's line of the canonical request: a str as it is, None for nothing, or bytes to hash.
-bool payload_line(PyObject* payload, py::object& owner, std::string_view& out) {
-  char digits[64];
-  std::uint8_t digest[32];
-  if (payload == Py_None) {
-    owner = py::reinterpret_borrow<py::object>(names.empty_hash);
-  } else if (PyUnicode_Check(payload)) {
-    owner = py::reinterpret_borrow<py::object>(payload);
-  } else {
-    const BufferView view(payload);
-    without_gil(view.bytes().size(), [&] { sha256(view.bytes(), digest); });
-    hex_encode({digest, 32}, digits);
-    owner = py::str(digits, 64);
-  }
-  return plain_text(owner.ptr(), out);
-}
-
-// sign(headers, context, method, url, now, access_key, secret, token, region, service, blacklist, normalize,
-//      payload, query, flags)
+// sign(request, signer, now, rules, payload, query): True, or the stages if asked for.
 PyObject* core_sign(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
   return guarded([&]() -> PyObject* {
-    if (nargs != 15) {
-      PyErr_SetString(PyExc_TypeError, "sign() takes 15 arguments");
+    if (nargs != 6) {
+      PyErr_SetString(PyExc_TypeError, "sign() takes 6 arguments");
       return nullptr;
     }
-    auto* self = reinterpret_cast<CoreObject*>(object);
-    const long flags = PyLong_AsLong(args[14]);
-    if (flags == -1 && PyErr_Occurred() != nullptr) return nullptr;
-    Call call;
-    if (!call.read(self, args)) return none();
-    Headers& headers = call.headers;
-    if (headers.find("date") != nullptr) return none();  // botocore then signs that header
-    headers.remove("authorization");
-    headers.remove("x-amz-date");
-    const py::str stamp(call.stamp, 16);
-    if (!headers.add(names.date, stamp.ptr())) return none();
-    const bool with_token = call.has_token && !call.token.empty();
-    if (with_token) {
-      headers.remove("x-amz-security-token");
-      if ((flags & kExpress) == 0 && !headers.add(names.token, args[7])) return none();
+    auto* self = reinterpret_cast<SignerObject*>(object);
+    SigningCall call;
+    if (!call.read(self, args[0], args[1], args[2], args[3]) || !call.read_payload(args[4])) return none();
+    botocore::Headers placed;
+    if (!botocore::place_headers(call.headers.views(), call.signing, call.request.payload_hash, placed)) {
+      return none();
     }
-    py::object payload_owner;
-    std::string_view payload;
-    if ((flags & kS3) != 0) {
-      headers.remove("x-amz-content-sha256");
-      if (!payload_line(args[12], payload_owner, payload)) return none();
-      if (!headers.add(names.sha256, payload_owner.ptr())) return none();
-    } else {
-      if ((flags & kUnsigned) != 0) {
-        headers.remove("x-amz-content-sha256");
-        if (!headers.add(names.sha256, names.unsigned_payload)) return none();
-      }
-      // A header that is there already says what the body is.
-      if (const Header* given = headers.find("x-amz-content-sha256"); given != nullptr) {
-        if (!plain_text(given->value, payload)) return none();
-      } else if (!payload_line(args[12], payload_owner, payload)) {
-        return none();
-      }
-    }
-    if ((flags & kExpress) != 0) {
-      if (headers.find("x-amz-s3session-token") == nullptr &&
-          (!call.has_token || !headers.add(names.session_token, args[7]))) {
-        return none();
-      }
-      headers.remove("x-amz-security-token");
-    }
-
-    Text sorted;
-    std::string_view query;
-    if (args[13] != Py_None) {
-      if (!plain_text(args[13], query)) return none();
-    } else {
-      verbatim_query(call.url.query, sorted);
-      query = sorted.view();
+    call.request.query = call.url.query;
+    if (args[5] != Py_None) {
+      call.request.sort_query = false;
+      if (!plain_text(args[5], call.request.query)) return none();
     }
     HeaderSignature signature;
-    if (!call.canonical(query, payload, signature)) return none();
-
-    Text& a = signature.authorization;
-    a.append("AWS4-HMAC-SHA256 Credential=");
-    a.append(call.access_key);
-    a.push('/');
-    a.append(call.key->scope());
-    a.append(", SignedHeaders=");
-    a.append(signature.signed_headers.view());
-    a.append(", Signature=");
-    a.append({signature.signature, 64});
-    const py::str authorization(a.data(), a.size());
-    if (!headers.add(names.authorization, authorization.ptr())) return none();
-    if (!headers.write(args[0]) || PyDict_SetItem(args[1], names.timestamp, stamp.ptr()) != 0) return nullptr;
+    if (!botocore::sign(call.request, placed, call.access_key, *call.key, call.signing.timestamp,
+                        signature)) {
+      return none();
+    }
+    const py::str stamp(call.stamp, 16);
+    if (!call.write(placed, stamp.ptr(), signature.authorization.view()) ||
+        PyDict_SetItem(call.context, names.timestamp, stamp.ptr()) != 0) {
+      return nullptr;
+    }
     self->signed_.fetch_add(1, std::memory_order_relaxed);
-    return (flags & kDetailed) != 0 ? call.details(signature) : Py_NewRef(Py_True);
+    return (call.flags & kDetailed) != 0 ? call.details(signature, stamp) : Py_NewRef(Py_True);
   });
 }
 
-void add_parameter(Text& out, std::string_view name, std::string_view value) {
-  if (out.size() != 0) out.push('&');
-  out.append(name);
-  out.push('=');
-  uri_encode(value, false, out);
-}
-
-// presign(headers, context, method, url, now, access_key, secret, token, region, service, blacklist,
-// normalize,
-//         payload, query, flags, expires, token_parameter): the URL, or (URL, stages...) if detailed.
-// `query` holds the encoded parameters of the operation, without those of the signature.
+// presign(request, signer, now, rules, payload, query, expires, token_parameter): the URL, or (URL, stages)
+// if detailed. `query` holds the encoded parameters of the operation, without those of the signature.
 PyObject* core_presign(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
   return guarded([&]() -> PyObject* {
-    if (nargs != 17) {
-      PyErr_SetString(PyExc_TypeError, "presign() takes 17 arguments");
+    if (nargs != 8) {
+      PyErr_SetString(PyExc_TypeError, "presign() takes 8 arguments");
       return nullptr;
     }
-    auto* self = reinterpret_cast<CoreObject*>(object);
-    const long flags = PyLong_AsLong(args[14]);
-    if (flags == -1 && PyErr_Occurred() != nullptr) return nullptr;
-    Call call;
-    if (!call.read(self, args) || call.url.has_fragment) return none();
-    Headers& headers = call.headers;
-    const Header* type = headers.find("content-type");
-    const bool drop_type = type != nullptr && type->view.value == kFormType;
-    if (drop_type) headers.remove("content-type");
-
-    std::string_view given, payload, expires, token_parameter;
-    py::object payload_owner;
-    if (!plain_text(args[13], given) || !plain_text(args[15], expires) ||
-        !plain_text(args[16], token_parameter)) {
+    auto* self = reinterpret_cast<SignerObject*>(object);
+    SigningCall call;
+    if (!call.read(self, args[0], args[1], args[2], args[3]) || call.url.has_fragment) return none();
+    botocore::Presigning wish;
+    if (!plain_text(args[5], wish.given_query) || !plain_text(args[6], wish.expires) ||
+        !plain_text(args[7], wish.token_parameter)) {
       return none();
     }
-    if (const Header* header = headers.find("x-amz-content-sha256"); header != nullptr) {
-      if (!plain_text(header->value, payload)) return none();
-    } else if (!payload_line(args[12], payload_owner, payload)) {
-      return none();
-    }
-
-    // The names first: they are part of the query.
+    // A presigned request's payload is what a header of it says, for S3 too.
+    call.signing.kind = botocore::Kind::generic;
+    call.signing.unsigned_payload = false;
+    if (!call.read_payload(args[4])) return none();
+    wish.access_key_id = call.access_key;
+    wish.timestamp = call.signing.timestamp;
+    wish.session_token = call.signing.session_token;
+    botocore::Headers placed;
+    bool dropped = false;
+    botocore::place_presigned_headers(call.headers.views(), placed, dropped);
     HeaderSignature signature;
-    {
-      Text unused;
-      const std::vector<HeaderView> views = headers.views();
-      const VerbatimRequest request{call.method, {}, {}, call.host.view(), views, call.skipped, {}};
-      if (!verbatim_canonical(request, unused, signature.signed_headers)) return none();
-    }
-    Text credential, query, sorted;
-    credential.append(call.access_key);
-    credential.push('/');
-    credential.append(call.key->scope());
-    query.append(given);
-    add_parameter(query, "X-Amz-Algorithm", kAlgorithm);
-    add_parameter(query, "X-Amz-Credential", credential.view());
-    add_parameter(query, "X-Amz-Date", call.stamp_text());
-    add_parameter(query, "X-Amz-Expires", expires);
-    add_parameter(query, "X-Amz-SignedHeaders", signature.signed_headers.view());
-    if (call.has_token) add_parameter(query, token_parameter, call.token);
-    verbatim_query(query.view(), sorted);
-    signature.signed_headers.clear();
-    if (!call.canonical(sorted.view(), payload, signature)) return none();
+    Text query;
+    if (!botocore::presign(call.request, placed, wish, *call.key, signature, query)) return none();
 
     Text url;
-    url.append(call.url.before_query);
+    url.append(call.url_text.substr(0, call.url.path_offset + call.url.path.size()));
     url.push('?');
     url.append(query.view());
     url.append("&X-Amz-Signature=");
     url.append({signature.signature, 64});
     py::str result(url.data(), url.size());
     const py::str stamp(call.stamp, 16);
-    if (drop_type && !headers.write(args[0])) return nullptr;
-    if (PyDict_SetItem(args[1], names.timestamp, stamp.ptr()) != 0) return nullptr;
+    if (dropped && !call.write(placed, stamp.ptr(), {})) return nullptr;
+    if (PyDict_SetItem(call.context, names.timestamp, stamp.ptr()) != 0) return nullptr;
     self->presigned.fetch_add(1, std::memory_order_relaxed);
-    if ((flags & kDetailed) == 0) return result.release().ptr();
-    const py::object stages = py::reinterpret_steal<py::object>(call.details(signature));
+    if ((call.flags & kDetailed) == 0) return result.release().ptr();
+    const py::object stages = py::reinterpret_steal<py::object>(call.details(signature, stamp));
     return py::make_tuple(result, stages).release().ptr();
   });
 }
 
 // key(secret, date, region, service): a SigningKey, or None if such a key cannot be.
-PyObject* core_key(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
+PyObject* signer_key(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
   return guarded([&]() -> PyObject* {
     if (nargs != 4) {
       PyErr_SetString(PyExc_TypeError, "key() takes 4 arguments");
@@ -418,21 +355,22 @@ PyObject* core_key(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
     for (int i = 0; i < 4; ++i) {
       if (!plain_text(args[i], texts[i])) return none();
     }
-    const auto key = reinterpret_cast<CoreObject*>(object)->keys->get(texts[0], texts[1], texts[2], texts[3]);
+    const auto key =
+        reinterpret_cast<SignerObject*>(object)->keys->get(texts[0], texts[1], texts[2], texts[3]);
     return key ? py::cast(key).release().ptr() : none();
   });
 }
 
-PyObject* core_clear(PyObject* object, PyObject* random_key) {
+PyObject* signer_clear(PyObject* object, PyObject* random_key) {
   return guarded([&]() -> PyObject* {
     const BufferView view(random_key);
-    reinterpret_cast<CoreObject*>(object)->keys->clear(view.bytes());
+    reinterpret_cast<SignerObject*>(object)->keys->clear(view.bytes());
     return none();
   });
 }
 
 // unchanged(object, names, originals): True if each attribute is the original one.
-PyObject* core_unchanged(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
+PyObject* signer_unchanged(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   if (nargs != 3 || !PyTuple_CheckExact(args[1]) || !PyTuple_CheckExact(args[2]) ||
       PyTuple_GET_SIZE(args[1]) != PyTuple_GET_SIZE(args[2])) {
     PyErr_SetString(PyExc_TypeError, "unchanged(object, names, originals): two tuples of one length");
@@ -451,21 +389,21 @@ PyObject* core_unchanged(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
   Py_RETURN_TRUE;
 }
 
-PyObject* core_counts(PyObject* object, PyObject*) {
-  auto* self = reinterpret_cast<CoreObject*>(object);
+PyObject* signer_counts(PyObject* object, PyObject*) {
+  auto* self = reinterpret_cast<SignerObject*>(object);
   return Py_BuildValue("KKn", static_cast<unsigned long long>(self->signed_.load()),
                        static_cast<unsigned long long>(self->presigned.load()),
                        static_cast<Py_ssize_t>(self->keys->size()));
 }
 
-PyObject* core_new(PyTypeObject* type, PyObject* args, PyObject*) {
+PyObject* signer_new(PyTypeObject* type, PyObject* args, PyObject*) {
   return guarded([&]() -> PyObject* {
     PyObject* random_key = nullptr;
     if (!PyArg_ParseTuple(args, "O", &random_key)) return nullptr;
     const BufferView view(random_key);
     PyObject* self = type->tp_alloc(type, 0);
     if (self == nullptr) return nullptr;
-    auto* object = reinterpret_cast<CoreObject*>(self);
+    auto* object = reinterpret_cast<SignerObject*>(self);
     object->keys = nullptr;
     new (&object->signed_) std::atomic<std::uint64_t>(0);
     new (&object->presigned) std::atomic<std::uint64_t>(0);
@@ -478,9 +416,9 @@ PyObject* core_new(PyTypeObject* type, PyObject* args, PyObject*) {
   });
 }
 
-void core_dealloc(PyObject* self) {
+void signer_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  delete reinterpret_cast<CoreObject*>(self)->keys;
+  delete reinterpret_cast<SignerObject*>(self)->keys;
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -489,24 +427,24 @@ PyMethodDef methods[] = {
     {"sign", as_function(&core_sign), METH_FASTCALL,
      "Signs with headers, in place. None: nothing was changed, botocore's own code must do it."},
     {"presign", as_function(&core_presign), METH_FASTCALL, "The presigned URL, or None as for sign()."},
-    {"key", as_function(&core_key), METH_FASTCALL,
+    {"key", as_function(&signer_key), METH_FASTCALL,
      "The SigningKey of a secret, date, region, service; or None."},
-    {"clear", &core_clear, METH_O, "Drops all keys; further ones are found under another random key."},
-    {"counts", &core_counts, METH_NOARGS, "(signed, presigned, keys held)"},
-    {"unchanged", as_function(&core_unchanged), METH_FASTCALL | METH_STATIC,
+    {"clear", &signer_clear, METH_O, "Drops all keys; further ones are found under another random key."},
+    {"counts", &signer_counts, METH_NOARGS, "(signed, presigned, keys held)"},
+    {"unchanged", as_function(&signer_unchanged), METH_FASTCALL | METH_STATIC,
      "unchanged(object, names, originals): True if each attribute is the original one."},
     {nullptr, nullptr, 0, nullptr},
 };
 
 PyType_Slot slots[] = {
-    {Py_tp_new, reinterpret_cast<void*>(&core_new)},
-    {Py_tp_dealloc, reinterpret_cast<void*>(&core_dealloc)},
+    {Py_tp_new, reinterpret_cast<void*>(&signer_new)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(&signer_dealloc)},
     {Py_tp_methods, methods},
     {Py_tp_doc, const_cast<char*>("The native half of s3accel.adapters.botocore.")},
     {0, nullptr},
 };
 
-PyType_Spec spec = {"s3accel._core.BotocoreSigner", sizeof(CoreObject), 0, Py_TPFLAGS_DEFAULT, slots};
+PyType_Spec spec = {"s3accel._core.BotocoreSigner", sizeof(SignerObject), 0, Py_TPFLAGS_DEFAULT, slots};
 
 }  // namespace
 

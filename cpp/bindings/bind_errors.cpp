@@ -12,12 +12,12 @@ namespace s3accel::bindings {
 
 namespace {
 
-struct Text2 {
+struct Description {
   const char* field;
   const char* message;
 };
 
-Text2 describe(Errc code) noexcept {
+Description describe(Errc code) noexcept {
   switch (code) {
     case Errc::bad_method:
       return {"method", "the method must be upper-case letters, for example GET"};
@@ -28,6 +28,8 @@ Text2 describe(Errc code) noexcept {
           "(s3accel.uri_encode makes the path of a key)"};
     case Errc::missing_host:
       return {"url", "the URL names no host"};
+    case Errc::fragment_in_url:
+      return {"url", "a raw '#' ends the path; write %23 for one in a key"};
     case Errc::bad_percent_escape:
       return {"url", "'%' must be followed by two hexadecimal digits; a literal percent sign is %25"};
     case Errc::raw_plus_in_query:
@@ -47,6 +49,8 @@ Text2 describe(Errc code) noexcept {
               "a payload given as text must be 64 hexadecimal digits, UNSIGNED-PAYLOAD or a STREAMING-... "
               "constant; "
               "give the body itself as bytes"};
+    case Errc::payload_conflict:
+      return {"header", "the request says two different things of its payload"};
     case Errc::bad_scope:
       return {"scope", "date must be YYYYMMDD; region and service must be visible ASCII without / , ; ="};
     case Errc::bad_secret:
@@ -73,9 +77,9 @@ Text2 describe(Errc code) noexcept {
 
 }  // namespace
 
-PyObject* set_signing_error(Error error, std::span<const HeaderView> headers) {
+PyObject* set_signing_error(Error error, std::span<const HeaderView> headers, std::string_view payload_hash) {
   if (PyErr_Occurred() != nullptr) return nullptr;
-  const Text2 text = describe(error.code);
+  const Description text = describe(error.code);
   std::string field = text.field;
   std::string message = "cannot sign: ";
   py::object offset = py::none();
@@ -88,6 +92,12 @@ PyObject* set_signing_error(Error error, std::span<const HeaderView> headers) {
     message += "url, at byte " + std::to_string(error.offset) + ": ";
   }
   message += text.message;
+  if (error.code == Errc::payload_conflict && error.offset < headers.size()) {
+    message += ": the header says " + std::string(headers[error.offset].value.substr(0, 128));
+    message += payload_hash.empty() ? " after another one of that name"
+                                    : ", the payload argument " + std::string(payload_hash.substr(0, 128));
+    message += "; give one of them";
+  }
   const py::module_ errors = py::module_::import("s3accel.errors");
   const bool config = error.code == Errc::bad_chunk_size || error.code == Errc::bad_expires;
   const py::object type = errors.attr(config ? "ConfigError" : "SigningError");
@@ -102,8 +112,8 @@ PyObject* set_signing_error(Error error, std::span<const HeaderView> headers) {
   return nullptr;
 }
 
-void throw_signing_error(Error error, std::span<const HeaderView> headers) {
-  set_signing_error(error, headers);
+void throw_signing_error(Error error, std::span<const HeaderView> headers, std::string_view payload_hash) {
+  set_signing_error(error, headers, payload_hash);
   throw py::error_already_set();
 }
 

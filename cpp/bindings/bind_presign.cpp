@@ -18,7 +18,7 @@ struct Presigning {
   PresignRequest request;
   HeaderList headers;
 
-  // `payload` may be nullptr: UNSIGNED-PAYLOAD for S3, the hash of nothing elsewhere.
+  // `payload` may be nullptr: the core then takes what the headers or the service say.
   bool prepare(SignerObject* self, PyObject* method, PyObject* url, PyObject* expires,
                PyObject* given_headers, PyObject* payload) {
     second = second_of(self);
@@ -27,11 +27,13 @@ struct Presigning {
     if (!text_of(method, request.method) || !text_of(url, request.url)) return false;
     if (!headers.read(given_headers, true)) return false;
     request.headers = headers.views();
-    const bool s3 = is_s3_service(state.key->service());
     if (payload != nullptr && payload != Py_None) {
       if (!text_of(payload, request.payload_hash)) return false;
-    } else {
-      request.payload_hash = s3 ? kUnsignedPayload : kEmptyHash;
+      // An empty text is a hash that was forgotten; to the core it would mean "none given".
+      if (request.payload_hash.empty()) {
+        set_signing_error({Errc::bad_payload_hash, 0});
+        return false;
+      }
     }
     if (expires != nullptr) {
       // Whole seconds only: a float would be cut in silence.
@@ -66,8 +68,8 @@ PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs
     HeaderSignature stages;
     Text url;
     const Second& second = *p.second;
-    if (auto r = presign(second.moment, second.state->access_key_id, p.request, stages, url); !r) {
-      return set_signing_error(r.error(), p.headers.views());
+    if (auto r = presign(second.key, second.state->access_key_id, p.request, stages, url); !r) {
+      return set_signing_error(r.error(), p.headers.views(), p.request.payload_hash);
     }
     return ascii_object(url.view());
   });
@@ -97,15 +99,15 @@ PyObject* signer_presign_many(PyObject* self, PyObject* const* args, Py_ssize_t 
     }
     PresignTemplate shared;
     const Second& second = *p.second;
-    if (auto r = presign_prepare(second.moment, second.state->access_key_id, p.request, shared); !r) {
-      return set_signing_error(r.error(), p.headers.views());
+    if (auto r = presign_prepare(second.key, second.state->access_key_id, p.request, shared); !r) {
+      return set_signing_error(r.error(), p.headers.views(), p.request.payload_hash);
     }
     Text urls;
     std::vector<std::size_t> ends(texts.size());
     const auto work = [&] {
       for (std::size_t i = 0; i < texts.size(); i += kPresignBatch) {
         const std::size_t count = std::min(kPresignBatch, texts.size() - i);
-        presign_batch(second.moment, shared, {texts.data() + i, count}, urls, ends.data() + i);
+        presign_batch(second.key, shared, {texts.data() + i, count}, urls, ends.data() + i);
       }
     };
     if (texts.size() > 4) {

@@ -83,11 +83,11 @@ bool set(PyObject* dict, PyObject* name, PyObject* value) {
 }  // namespace
 
 Second::Second(std::shared_ptr<const State> of, std::int64_t seconds)
-    : state(std::move(of)), epoch(seconds), moment(*state->key, Timestamp::from_epoch(seconds)) {
+    : state(std::move(of)), epoch(seconds), key(*state->key, Timestamp::from_epoch(seconds)) {
   // The order in which they will stand in every copy; the values of two are set there.
   PyObject* d = headers.ptr();
   if (!set(d, names.authorization, Py_NewRef(Py_None)) ||
-      !set(d, names.date, ascii_object(moment.now().text())) ||
+      !set(d, names.date, ascii_object(key.now().text())) ||
       (state->add_content_sha256 && !set(d, names.sha256, Py_NewRef(names.empty_hash))) ||
       (!state->token.is_none() && !set(d, state->token_header.ptr(), Py_NewRef(state->token.ptr())))) {
     throw py::error_already_set();
@@ -180,14 +180,14 @@ PyObject* sign_common(SignerObject* self, PyObject* const args[4], bool detailed
   request.add_content_sha256 = state.add_content_sha256;
 
   HeaderSignature signature;
-  if (auto r = sign_headers(second->moment, state.access_key_id, request, signature); !r) {
+  if (auto r = sign_headers(second->key, state.access_key_id, request, signature); !r) {
     return set_signing_error(r.error(), headers.views());
   }
 
   py::object result = py::reinterpret_steal<py::object>(headers_to_add(*second, signature, hash_text));
   if (!result) return nullptr;
   if (!detailed) return result.release().ptr();
-  const std::string_view stamp = second->moment.now().text();
+  const std::string_view stamp = second->key.now().text();
   return py::make_tuple(result, py::str(signature.signature, 64), py::str(stamp.data(), stamp.size()),
                         to_bytes(signature.canonical.view()), to_bytes(signature.to_sign.view()),
                         py::str(signature.signed_headers.data(), signature.signed_headers.size()), state.key)
@@ -255,7 +255,7 @@ PyObject* signer_sign_many(PyObject* self, PyObject* requests) {
         batch[i].add_content_sha256 = state.add_content_sha256;
       }
       std::size_t at = 0;
-      if (auto r = sign_headers_batch(second->moment, state.access_key_id, {batch.data(), count},
+      if (auto r = sign_headers_batch(second->key, state.access_key_id, {batch.data(), count},
                                       signatures.get(), at);
           !r) {
         return set_signing_error(r.error(), entries[at].headers.views());

@@ -9,6 +9,7 @@
 #include "buffers.h"
 #include "c_api.h"
 #include "headers.h"
+#include "s3accel/signing_input.h"
 #include "s3accel/sigv4.h"
 
 namespace s3accel::bindings {
@@ -41,8 +42,8 @@ py::str canonical_path_py(py::handle path, bool double_encode, bool normalize) {
 }
 
 py::tuple canonical_request_py(py::handle method, py::handle target, py::handle headers,
-                               py::handle payload_hash, bool double_encode, bool normalize,
-                               py::object select) {
+                               py::handle payload_hash, bool double_encode, bool normalize, py::object select,
+                               bool decode, py::handle host) {
   HeaderList list;
   if (!list.read(headers.ptr(), false)) throw py::error_already_set();
   const std::string_view whole = text_of(target);
@@ -53,26 +54,53 @@ py::tuple canonical_request_py(py::handle method, py::handle target, py::handle 
   CanonicalOptions options;
   options.path = normalize       ? PathRule::normalize_encode
                  : double_encode ? PathRule::encode
+                 : decode        ? PathRule::decode_encode
                                  : PathRule::as_sent;
+  options.headers.host = text_of(host);
   std::string names;
   if (py::isinstance<py::str>(select)) {
     const std::string word = select.cast<std::string>();
     if (word != "recommended" && word != "all") {
       throw py::value_error("select must be 'recommended', 'all' or a list of header names");
     }
-    options.selection = word == "all" ? Selection::all : Selection::recommended;
+    options.headers.selection = word == "all" ? Selection::all : Selection::recommended;
   } else {
-    options.selection = Selection::listed;
+    options.headers.selection = Selection::listed;
     for (py::handle name : select) {
       if (!names.empty()) names += ';';
       names += text_of(name);
     }
-    options.listed = names;
+    options.headers.listed = names;
   }
   Text out, signed_headers;
   const auto r = canonical_request(view, options, out, signed_headers);
   if (!r && r.error().code != Errc::signed_header_missing) throw_signing_error(r.error(), list.views());
   return py::make_tuple(to_bytes(out.view()), py::str(signed_headers.data(), signed_headers.size()));
+}
+
+// (URL before the query, Host, path, query, payload hash)
+py::tuple signing_input_py(py::handle method, py::handle url, py::handle headers, py::handle payload_hash,
+                           py::handle service, bool presigned, bool ecdsa) {
+  HeaderList list;
+  if (!list.read(headers.ptr(), true)) throw py::error_already_set();
+  const std::string_view text = text_of(url), hash = payload_hash.is_none() ? "" : text_of(payload_hash);
+  // An empty text is a hash that was forgotten; to the core it would mean "none given".
+  if (!payload_hash.is_none() && hash.empty()) throw_signing_error({Errc::bad_payload_hash, 0});
+  SigningInput input;
+  const auto r =
+      read_signing_input(text_of(method), text, list.views(), hash, presigned ? Place::query : Place::headers,
+                         text_of(service), ecdsa ? Scheme::ecdsa : Scheme::hmac, input);
+  if (!r) throw_signing_error(r.error(), list.views(), hash);
+  const UrlParts& parts = input.url;
+  Text ignored;
+  QueryOptions options;
+  options.plus = Plus::refuse;
+  if (auto q = canonical_query(parts.query, options, ignored); !q) {
+    throw_signing_error(in_url(q.error(), parts.query_offset));
+  }
+  const auto str = [](std::string_view s) { return py::str(s.data(), s.size()); };
+  return py::make_tuple(str(text.substr(0, parts.path_offset + parts.path.size())), str(input.host.view()),
+                        str(parts.path), str(parts.query), str(input.payload_hash));
 }
 
 py::bytes string_to_sign_py(py::handle timestamp, py::handle scope, py::handle canonical,
@@ -116,8 +144,12 @@ void bind_sigv4(py::module_& m) {
         "The canonical form of a wire path: as sent (S3), encoded once more, or normalized and encoded.");
   m.def("canonical_request", &canonical_request_py, py::arg("method"), py::arg("target"), py::arg("headers"),
         py::arg("payload_hash"), py::arg("double_encode") = false, py::arg("normalize") = false,
-        py::arg("select") = "recommended",
+        py::arg("select") = "recommended", py::arg("decode") = false, py::arg("host") = "",
         "The canonical request as bytes, and the signed header names joined by ';'.");
+  m.def("signing_input", &signing_input_py, py::arg("method"), py::arg("url"), py::arg("headers"),
+        py::arg("payload_hash"), py::arg("service"), py::arg("presigned") = false, py::arg("ecdsa") = false,
+        "What every way of signing asks of a request: (URL before its query, Host, path, query, payload "
+        "hash).");
   m.def("string_to_sign", &string_to_sign_py, py::arg("timestamp"), py::arg("scope"), py::arg("canonical"),
         py::arg("algorithm") = "AWS4-HMAC-SHA256", "The string to sign as bytes.");
   m.def(

@@ -126,7 +126,7 @@ PyTypeObject* verified_type = nullptr;
 // Everything verify needs beside the request. Derived keys are kept for the very Credentials object they were
 // derived from: equal access key ids do not make equal secrets. Credentials do not change, so what they say
 // of token and expiry is read once as well.
-struct Judge {
+struct VerifierState {
   struct Entry {
     py::object credentials, token;  // token: str or None
     std::string_view token_text;
@@ -180,7 +180,12 @@ struct Judge {
     policy.now = seconds(now);
     policy.max_skew = seconds(max_skew);
     const ParsedAuth& auth = out.auth;
-    if (const auto r = parse_auth(request, policy, out.auth); !r) {
+    const auto formed = well_formed(request);
+    if (!formed) {
+      out.error = errc_name(formed.error().code);
+      return;
+    }
+    if (const auto r = parse_auth(formed.value(), policy, out.auth); !r) {
       out.error = errc_name(r.error().code);
       return;
     }
@@ -201,7 +206,7 @@ struct Judge {
     } else {
       out.key = entry->key;
       Text canonical, to_sign;
-      const auto r = check_signature(request, auth, *out.key, canonical, to_sign);
+      const auto r = check_signature(formed.value(), auth, *out.key, canonical, to_sign);
       out.canonical = canonical.view();
       out.to_sign = to_sign.view();
       if (!r) out.error = errc_name(r.error().code);
@@ -210,7 +215,7 @@ struct Judge {
 };
 
 struct VerifierObject {
-  PyObject_HEAD Judge* judge;
+  PyObject_HEAD VerifierState* state;
 };
 
 // VerifierBase(lookup, region, service, max_skew, max_keys)
@@ -224,14 +229,14 @@ PyObject* verifier_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
                                      &service, &max_skew, &max_keys)) {
       return nullptr;
     }
-    auto judge = std::make_unique<Judge>();
-    judge->lookup = py::reinterpret_borrow<py::object>(lookup);
-    if (region != Py_None) judge->region = text_of(py::handle(region));
-    judge->service = text_of(py::handle(service));
-    judge->max_skew = max_skew;
-    judge->max_keys = static_cast<std::size_t>(max_keys);
+    auto state = std::make_unique<VerifierState>();
+    state->lookup = py::reinterpret_borrow<py::object>(lookup);
+    if (region != Py_None) state->region = text_of(py::handle(region));
+    state->service = text_of(py::handle(service));
+    state->max_skew = max_skew;
+    state->max_keys = static_cast<std::size_t>(max_keys);
     PyObject* self = type->tp_alloc(type, 0);
-    if (self != nullptr) reinterpret_cast<VerifierObject*>(self)->judge = judge.release();
+    if (self != nullptr) reinterpret_cast<VerifierObject*>(self)->state = state.release();
     return self;
   });
 }
@@ -249,7 +254,7 @@ PyObject* verifier_verify(PyObject* self, PyObject* const* args, Py_ssize_t narg
     py::object out = py::reinterpret_steal<py::object>(verified_type->tp_alloc(verified_type, 0));
     if (!out) return nullptr;
     auto& judgement = *new (&reinterpret_cast<VerifiedObject*>(out.ptr())->judgement) Judgement();
-    reinterpret_cast<VerifierObject*>(self)->judge->verify(received.view(), now, judgement);
+    reinterpret_cast<VerifierObject*>(self)->state->verify(received.view(), now, judgement);
     return out.release().ptr();
   });
 }
@@ -257,7 +262,7 @@ PyObject* verifier_verify(PyObject* self, PyObject* const* args, Py_ssize_t narg
 void verifier_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   PyObject_GC_UnTrack(self);
-  delete reinterpret_cast<VerifierObject*>(self)->judge;
+  delete reinterpret_cast<VerifierObject*>(self)->state;
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -265,9 +270,9 @@ void verifier_dealloc(PyObject* self) {
 // A server's lookup often refers to what holds the verifier.
 int verifier_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  if (const Judge* judge = reinterpret_cast<VerifierObject*>(self)->judge; judge != nullptr) {
-    Py_VISIT(judge->lookup.ptr());
-    for (const auto& [name, entry] : judge->keys) {
+  if (const VerifierState* state = reinterpret_cast<VerifierObject*>(self)->state; state != nullptr) {
+    Py_VISIT(state->lookup.ptr());
+    for (const auto& [name, entry] : state->keys) {
       Py_VISIT(entry->credentials.ptr());
       Py_VISIT(entry->token.ptr());
     }
@@ -276,10 +281,10 @@ int verifier_traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 int verifier_clear(PyObject* self) {
-  if (Judge* judge = reinterpret_cast<VerifierObject*>(self)->judge; judge != nullptr) {
-    std::unordered_map<std::string, std::shared_ptr<Judge::Entry>> dropped;
-    dropped.swap(judge->keys);
-    judge->lookup = py::none();
+  if (VerifierState* state = reinterpret_cast<VerifierObject*>(self)->state; state != nullptr) {
+    std::unordered_map<std::string, std::shared_ptr<VerifierState::Entry>> dropped;
+    dropped.swap(state->keys);
+    state->lookup = py::none();
   }
   return 0;
 }

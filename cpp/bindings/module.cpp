@@ -76,6 +76,7 @@ PYBIND11_MODULE(_core, m) {
   s3accel::bindings::bind_sigv4(m);
   s3accel::bindings::bind_signer(m);
   s3accel::bindings::bind_chunked(m);
+  s3accel::bindings::bind_decoder(m);
   s3accel::bindings::bind_verifier(m);
   s3accel::bindings::bind_verify(m);
   s3accel::bindings::bind_botocore(m);

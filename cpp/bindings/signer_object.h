@@ -9,6 +9,7 @@
 
 #include "buffers.h"
 #include "c_api.h"
+#include "s3accel/presign.h"
 #include "s3accel/sigv4.h"
 
 namespace s3accel::bindings {
@@ -35,7 +36,7 @@ struct Second {
 
   std::shared_ptr<const State> state;
   std::int64_t epoch;
-  Moment moment;
+  TimedKey key;
   py::dict headers;  // to be copied: all headers to add but the payload hash and Authorization
 };
 

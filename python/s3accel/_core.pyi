@@ -53,7 +53,18 @@ def canonical_request(
     double_encode: bool = False,
     normalize: bool = False,
     select: str | Sequence[_Text] = "recommended",
+    decode: bool = False,
+    host: _Text = "",
 ) -> tuple[bytes, str]: ...
+def signing_input(
+    method: _Text,
+    url: _Text,
+    headers: _Headers,
+    payload_hash: _Text | None,
+    service: _Text,
+    presigned: bool = False,
+    ecdsa: bool = False,
+) -> tuple[str, str, str, str, str]: ...
 def string_to_sign(
     timestamp: _Text, scope: _Text, canonical: _Buffer, algorithm: _Text = "AWS4-HMAC-SHA256"
 ) -> bytes: ...
@@ -197,6 +208,8 @@ class ParsedAuth(_Claims):
     def error(self) -> str | None: ...
     @property
     def deferred(self) -> bool: ...
+    @property
+    def region_set(self) -> str: ...
 
 @final
 class Verified(_Claims):
@@ -233,22 +246,13 @@ def parse_auth(
     now: float,
     max_skew: float,
     body_hash: _Text | None = None,
+    ecdsa: bool = False,
 ) -> ParsedAuth: ...
-def check_signature(
-    method: _Text,
-    target: _Text,
-    headers: _Headers,
-    parsed: ParsedAuth,
-    key: SigningKey,
-    body_hash: _Text | None = None,
-) -> tuple[str | None, int, bytes, bytes]: ...
 def string_to_verify(
     method: _Text,
     target: _Text,
     headers: _Headers,
     parsed: ParsedAuth,
-    algorithm: _Text,
-    scope: _Text,
 ) -> tuple[str | None, int, bytes, bytes]: ...
 
 @final
@@ -262,6 +266,16 @@ class ChunkDecoder:
         decoded_length: int,
         trailer_name: _Text,
     ) -> None: ...
+    @staticmethod
+    def checked_by(
+        check: Callable[[bytes, str], bool],
+        scope: _Text,
+        timestamp: _Text,
+        seed_signature: _Text,
+        trailer_mode: bool,
+        decoded_length: int,
+        trailer_name: _Text,
+    ) -> ChunkDecoder: ...
     def feed(self, data: _Buffer, /) -> tuple[bytes, str | None, int]: ...
     def finish(self) -> tuple[str | None, int]: ...
     @property
@@ -284,45 +298,32 @@ class ChunkDecoder:
 
 @final
 class BotocoreSigner:
-    """The native half of `s3accel.adapters.botocore`; arguments are positional and borrowed."""
+    """The native half of `s3accel.adapters.botocore`; arguments are positional and borrowed.
+
+    request: (headers, context, method, url); the header list and the context are changed.
+    signer: (access key, secret, token, region, service).
+    rules: (names that are not signed, a function that normalizes a path or None, flags).
+    """
 
     def __new__(cls, random_key: _Buffer, /) -> Self: ...
     def sign(
         self,
-        headers: list[tuple[str, str]],
-        context: dict[str, Any],
-        method: str,
-        url: str,
+        request: tuple[list[tuple[str, str]], dict[str, Any], str, str],
+        signer: tuple[str, str, str | None, str, str],
         now: Any,
-        access_key: str,
-        secret: str,
-        token: str | None,
-        region: str,
-        service: str,
-        blacklist: Iterable[str],
-        normalize: Callable[[str], str] | None,
+        rules: tuple[Iterable[str], Callable[[str], str] | None, int],
         payload: str | _Buffer | None,
         query: str | None,
-        flags: int,
         /,
     ) -> Any: ...
     def presign(
         self,
-        headers: list[tuple[str, str]],
-        context: dict[str, Any],
-        method: str,
-        url: str,
+        request: tuple[list[tuple[str, str]], dict[str, Any], str, str],
+        signer: tuple[str, str, str | None, str, str],
         now: Any,
-        access_key: str,
-        secret: str,
-        token: str | None,
-        region: str,
-        service: str,
-        blacklist: Iterable[str],
-        normalize: Callable[[str], str] | None,
+        rules: tuple[Iterable[str], Callable[[str], str] | None, int],
         payload: str | _Buffer | None,
         query: str,
-        flags: int,
         expires: str,
         token_parameter: str,
         /,

@@ -400,7 +400,7 @@ def test_options_that_are_none_at_all() -> None:
 @pytest.mark.parametrize("url", [BASE_URL + "a#b", BASE_URL + "a?b=c#d"])
 def test_a_key_that_was_not_encoded(url: str) -> None:
     """What follows a raw '#' is no part of a URL for HTTP: it would be one for another object."""
-    with pytest.raises(SigningError, match="percent-encoded") as caught:
+    with pytest.raises(SigningError, match="write %23") as caught:
         gap_signer().presign("GET", url)
     assert caught.value.offset == url.index("#")
     assert "a%23b" in gap_signer().presign("GET", BASE_URL + "a%23b")

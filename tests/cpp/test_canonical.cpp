@@ -38,14 +38,14 @@ std::string middle(const Headers& headers, CanonicalOptions options = {}) {
 
 CanonicalOptions all() {
   CanonicalOptions options;
-  options.selection = Selection::all;
+  options.headers.selection = Selection::all;
   return options;
 }
 
 CanonicalOptions only(std::string_view names) {
   CanonicalOptions options;
-  options.selection = Selection::listed;
-  options.listed = names;
+  options.headers.selection = Selection::listed;
+  options.headers.listed = names;
   return options;
 }
 

@@ -7,7 +7,7 @@
 
 #include "minitest.h"
 #include "reference.h"
-#include "s3accel/verify.h"
+#include "s3accel/chunk_decoder.h"
 
 using namespace s3accel;
 using reference::Stream;

@@ -1,6 +1,7 @@
 // The encoder against tests/vectors/streaming-framing.json (bodies, lengths) and
 // tests/vectors/s3-doc-examples.json (the two streaming examples of the S3 API Reference) as literals, and
 // against reference.h.
+#include "s3accel/chunk_decoder.h"
 #include "s3accel/chunked.h"
 
 #include <algorithm>

@@ -8,7 +8,9 @@
 
 #include "minitest.h"
 #include "reference.h"
+#include "s3accel/chunk_decoder.h"
 #include "s3accel/chunked.h"
+#include "s3accel/presign.h"
 #include "s3accel/verify.h"
 
 using namespace s3accel;
@@ -30,7 +32,7 @@ Error sign(std::string_view method, std::string_view url, std::string_view hash 
   request.headers = headers;
   request.payload_hash = hash;
   HeaderSignature out;
-  return sign_headers(Moment(key(), Timestamp::from_epoch(0)), "AKID", request, out).error();
+  return sign_headers(TimedKey(key(), Timestamp::from_epoch(0)), "AKID", request, out).error();
 }
 
 Error bad_key_id() {
@@ -39,17 +41,18 @@ Error bad_key_id() {
   request.url = "https://h/k";
   request.payload_hash = "UNSIGNED-PAYLOAD";
   HeaderSignature out;
-  return sign_headers(Moment(key(), Timestamp::from_epoch(0)), "AKID\r\nX-Evil: 1", request, out).error();
+  return sign_headers(TimedKey(key(), Timestamp::from_epoch(0)), "AKID\r\nX-Evil: 1", request, out).error();
 }
 
-Error presigned(std::int64_t expires) {
+Error presigned(std::int64_t expires, std::string_view url = "https://h/k", const Headers& headers = {}) {
   PresignRequest request;
   request.method = "GET";
-  request.url = "https://h/k";
+  request.url = url;
+  request.headers = headers;
   request.expires = expires;
   HeaderSignature stages;
   Text out;
-  return presign(Moment(key(), Timestamp::from_epoch(0)), "AKID", request, stages, out).error();
+  return presign(TimedKey(key(), Timestamp::from_epoch(0)), "AKID", request, stages, out).error();
 }
 
 Error encoder(std::size_t chunk_size, std::string_view trailer, std::string_view seed) {
@@ -59,12 +62,15 @@ Error encoder(std::size_t chunk_size, std::string_view trailer, std::string_view
   return ChunkEncoder::create(layout, &key(), "20130524T000000Z", seed, ChunkEncoder::Checksum::none).error();
 }
 
-Error parse(std::string_view target, const Headers& headers) {
+Error parse(std::string_view target, const Headers& headers, Scheme scheme = Scheme::hmac) {
   VerifyPolicy policy;
   policy.region = "us-east-1";
   policy.now = 1369353600;  // 20130524T000000Z
   ParsedAuth auth;
-  const auto r = parse_auth({"GET", target, headers, {}}, policy, auth);
+  policy.scheme = scheme;
+  const auto formed = well_formed({"GET", target, headers, {}});
+  if (!formed) return formed.error();
+  const auto r = parse_auth(formed.value(), policy, auth);
   return r ? auth.deferred : r.error();
 }
 
@@ -95,7 +101,8 @@ Error check(const Headers& headers, std::string_view names) {
   auth.signed_headers = names;
   auth.payload_hash = "UNSIGNED-PAYLOAD";
   Text canonical, to_sign;
-  return check_signature({"GET", "/", headers, {}}, auth, key(), canonical, to_sign).error();
+  return check_signature(well_formed({"GET", "/", headers, {}}).value(), auth, key(), canonical, to_sign)
+      .error();
 }
 
 Error decode(bool with_signatures, bool trailer, std::uint64_t length, const std::string& body) {
@@ -141,6 +148,19 @@ std::vector<Case> cases() {
       {Errc::bad_timestamp, 9, Timestamp::parse("20130524T250000Z").error()},
       {Errc::bad_payload_hash, 0, sign("GET", url, "hash")},
       {Errc::bad_credentials, 0, bad_key_id()},
+      {Errc::payload_conflict, 1,
+       presigned(
+           60, url,
+           {{"x-amz-content-sha256", "UNSIGNED-PAYLOAD"}, {"X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD"}})},
+      {Errc::fragment_in_url, 11, presigned(60, "https://h/k#x")},
+      {Errc::region_set_malformed, 0,
+       parse(
+           "/",
+           {{"authorization",
+             "AWS4-ECDSA-P256-SHA256 Credential=A/20130524/s3/aws4_request, SignedHeaders=host, Signature=x"},
+            {"host", "h"},
+            {"x-amz-date", date}},
+           Scheme::ecdsa)},
       {Errc::bad_scope, 1, SigningKey::derive("s", "20130524", "a/b", "s3").error()},
       {Errc::bad_secret, 0, SigningKey::derive("", "20130524", "r", "s3").error()},
       {Errc::bad_chunk_size, 0, encoder(8191, "", seed)},

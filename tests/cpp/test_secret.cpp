@@ -8,6 +8,7 @@
 #include <string>
 
 #include "buffers.h"
+#include "chunked/chain.h"
 #include "minitest.h"
 #include "s3accel/chunked.h"
 #include "s3accel/hmac.h"
@@ -113,16 +114,13 @@ TEST(secret_chunk_coders_leave_no_key_behind) {
   CHECK(!encoder.holds(inner));
   CHECK(!encoder.holds(outer));
 
-  Grave<ChunkDecoder> decoder;
-  ChunkDecoder::Config config;
-  config.decoded_length = 5;
-  config.timestamp = "20130524T000000Z";
-  config.seed_signature = seed;
-  new (decoder.bytes) ChunkDecoder(config, &key);
-  CHECK(decoder.holds(inner));
-  decoder.at()->~ChunkDecoder();
-  CHECK(!decoder.holds(inner));
-  CHECK(!decoder.holds(outer));
+  // What a ChunkDecoder keeps of a key.
+  Grave<HmacChain> chain;
+  new (chain.bytes) HmacChain(key, "20130524T000000Z", seed);
+  CHECK(chain.holds(inner));
+  chain.at()->~HmacChain();
+  CHECK(!chain.holds(inner));
+  CHECK(!chain.holds(outer));
 }
 
 TEST(secret_wipe_takes_any_length) {

@@ -1,6 +1,9 @@
 // Signing against published examples: tests/vectors/s3-doc-examples.json (AWS documentation),
 // signing-extra.json and hash-primitives.json, as literals.
+#include "s3accel/presign.h"
+#include "s3accel/sha256.h"
 #include "s3accel/sigv4.h"
+#include "s3accel/url.h"
 
 #include <algorithm>
 
@@ -44,7 +47,7 @@ Signed sign(const SigningKey& key, const SignRequest& request,
             std::string_view timestamp = "20130524T000000Z") {
   HeaderSignature out;
   const auto r =
-      sign_headers(Moment(key, Timestamp::parse(timestamp).value()), reference::kKeyId, request, out);
+      sign_headers(TimedKey(key, Timestamp::parse(timestamp).value()), reference::kKeyId, request, out);
   if (!r) return {r.error(), {}, {}, {}, {}, {}};
   return {{},
           std::string(out.canonical.view()),
@@ -127,9 +130,9 @@ TEST(sigv4_presigning_vectors) {
     request.sign_token = c.token_signed;
     HeaderSignature stages;
     Text url;
-    const auto r = presign(
-        Moment(key_of(c.region, c.service, c.timestamp.substr(0, 8)), Timestamp::parse(c.timestamp).value()),
-        reference::kKeyId, request, stages, url);
+    const auto r = presign(TimedKey(key_of(c.region, c.service, c.timestamp.substr(0, 8)),
+                                    Timestamp::parse(c.timestamp).value()),
+                           reference::kKeyId, request, stages, url);
     CHECK_SAY(r.ok(), c.id << ": " << errc_name(r.error().code));
     CHECK_EQ(stages.canonical.view(), c.canonical);
     CHECK_EQ(std::string_view(stages.signature, 64), c.signature);
@@ -384,14 +387,14 @@ TEST(sigv4_bad_credentials) {
     request.payload_hash = "UNSIGNED-PAYLOAD";
     request.session_token = token;
     HeaderSignature out;
-    const Errc signing = sign_headers(Moment(key, now), id, request, out).error().code;
+    const Errc signing = sign_headers(TimedKey(key, now), id, request, out).error().code;
     PresignRequest wish;
     wish.method = "GET";
     wish.url = "https://h/k";
     wish.session_token = token;
     HeaderSignature stages;
     Text url;
-    CHECK(presign(Moment(key, now), id, wish, stages, url).error().code == signing);
+    CHECK(presign(TimedKey(key, now), id, wish, stages, url).error().code == signing);
     return signing;
   };
   CHECK(codes("AKID", "") == Errc::ok);
@@ -440,7 +443,7 @@ TEST(sigv4_presign_refusals) {
     request.headers = headers;
     HeaderSignature stages;
     Text out;
-    return presign(Moment(key, Timestamp::parse("20130524T000000Z").value()), reference::kKeyId, request,
+    return presign(TimedKey(key, Timestamp::parse("20130524T000000Z").value()), reference::kKeyId, request,
                    stages, out)
         .error();
   };
@@ -465,35 +468,34 @@ TEST(sigv4_presign_refusals) {
   CHECK_EQ(error("https://h/k?a=%zz", 60).offset, 14u);
 }
 
-// The state that a moment keeps behind the first block changes no signature, nor does a scope so short that
-// there is no such block.
-TEST(sigv4_moment_signs_as_the_key_does) {
+// The state that a timed key keeps behind the first block changes no signature, nor does a scope so short
+// that there is no such block.
+TEST(sigv4_timed_key_signs_as_the_key_does) {
   for (const auto& [region, service] : {std::pair("us-east-1", "s3"), std::pair("a", "b"),
                                         std::pair("abc", "s3"), std::pair("ap-southeast-2", "s3-outposts")}) {
     const SigningKey key = key_of(region, service, "20130524");
     const Timestamp now = Timestamp::parse("20130524T000000Z").value();
-    const Moment moment(key, now);
-    std::vector<Text> texts(20);
-    std::vector<Bytes> spans;
+    const TimedKey timed(key, now);
+    std::vector<std::uint8_t> digests;
     std::vector<std::string> expected;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      Text whole;
+    for (std::size_t i = 0; i < TimedKey::kMaxLanes; ++i) {
+      Text whole, text;
       const std::string canonical(i, 'c');
       string_to_sign(kAlgorithm, now.text(), key.scope(), canonical, whole);
       std::uint8_t digest[kSha256Size];
       sha256(as_bytes(std::string_view(canonical)), digest);
-      moment.string_to_sign(digest, texts[i]);
-      CHECK_EQ(texts[i].view(), whole.view());
-      char by_key[64], by_moment[64];
+      char by_key[64], by_timed[64];
       key.sign(whole.view(), by_key);
-      moment.sign(texts[i].view(), by_moment);
-      CHECK_EQ(std::string_view(by_moment, 64), std::string_view(by_key, 64));
+      text.append("before");
+      timed.sign(digest, text, by_timed);
+      CHECK_EQ(text.view().substr(6), whole.view());
+      CHECK_EQ(std::string_view(by_timed, 64), std::string_view(by_key, 64));
       expected.emplace_back(by_key, 64);
-      spans.push_back(as_bytes(texts[i].view()));
+      digests.insert(digests.end(), digest, digest + kSha256Size);
     }
-    std::vector<std::uint8_t> macs(texts.size() * kSha256Size);
-    moment.sign_many(spans, macs.data());
-    for (std::size_t i = 0; i < texts.size(); ++i) {
+    std::vector<std::uint8_t> macs(digests.size());
+    timed.sign_many(digests.data(), expected.size(), macs.data());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
       char digits[64];
       hex_encode({macs.data() + i * kSha256Size, kSha256Size}, digits);
       CHECK_EQ(std::string_view(digits, 64), expected[i]);
@@ -504,19 +506,19 @@ TEST(sigv4_moment_signs_as_the_key_does) {
 TEST(sigv4_presign_batch_equals_single) {
   const SigningKey key = key_of("us-east-1", "s3", "20130524");
   const Timestamp now = Timestamp::parse("20130524T000000Z").value();
-  const Moment moment(key, now);
+  const TimedKey timed(key, now);
   PresignRequest request;
   request.method = "GET";
   request.url = "https://b.s3.amazonaws.com/dir/?versionId=v%2F1";
   PresignTemplate shared;
-  CHECK(presign_prepare(moment, reference::kKeyId, request, shared).ok());
+  CHECK(presign_prepare(timed, reference::kKeyId, request, shared).ok());
   const std::vector<std::string> keys = {"a",   "",      "b c",  "\xc3\xa9/x+y", std::string(1024, 'k'),
                                          "%41", "../up", "a?b#c"};
   for (std::size_t n = 1; n <= keys.size(); ++n) {
     std::vector<std::string_view> views(keys.begin(), keys.begin() + static_cast<std::ptrdiff_t>(n));
     Text out;
     std::vector<std::size_t> ends(n);
-    presign_batch(moment, shared, views, out, ends.data());
+    presign_batch(timed, shared, views, out, ends.data());
     std::size_t from = 0;
     for (std::size_t i = 0; i < n; ++i) {
       Text encoded;
@@ -526,7 +528,7 @@ TEST(sigv4_presign_batch_equals_single) {
       request.url = url;
       HeaderSignature stages;
       Text single;
-      CHECK(presign(moment, reference::kKeyId, request, stages, single).ok());
+      CHECK(presign(timed, reference::kKeyId, request, stages, single).ok());
       CHECK_EQ(out.view().substr(from, ends[i] - from), single.view());
       from = ends[i];
     }

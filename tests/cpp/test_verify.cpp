@@ -45,7 +45,12 @@ Outcome judge(std::string_view method, std::string_view target, const Headers& h
               const VerifyPolicy& policy = policy_at(kNow), std::string_view body_hash = {}) {
   const ReceivedRequest request{method, target, headers, body_hash};
   Outcome out;
-  const auto parsed = parse_auth(request, policy, out.auth);
+  const auto formed = well_formed(request);
+  if (!formed) {
+    out.code = formed.error().code;
+    return out;
+  }
+  const auto parsed = parse_auth(formed.value(), policy, out.auth);
   out.code = parsed ? out.auth.deferred.code : parsed.error().code;
   if (out.code != Errc::ok) return out;
   const auto key = SigningKey::derive(reference::kSecret, out.auth.date, out.auth.region, out.auth.service);
@@ -54,7 +59,7 @@ Outcome judge(std::string_view method, std::string_view target, const Headers& h
     return out;
   }
   Text canonical, to_sign;
-  out.code = check_signature(request, out.auth, key.value(), canonical, to_sign).error().code;
+  out.code = check_signature(formed.value(), out.auth, key.value(), canonical, to_sign).error().code;
   out.canonical = canonical.view();
   out.to_sign = to_sign.view();
   return out;
@@ -551,11 +556,12 @@ TEST(verify_wants_the_key_of_the_scope) {
   const Headers headers = with(kPlain, "Authorization", authorization);
   const ReceivedRequest received{"GET", "/k", headers};
   ParsedAuth auth;
-  CHECK(parse_auth(received, policy_at(kNow), auth).ok());
+  const WellFormedRequest formed = well_formed(received).value();
+  CHECK(parse_auth(formed, policy_at(kNow), auth).ok());
   const auto right = SigningKey::derive(reference::kSecret, "20260101", "us-east-1", "s3");
   // The same 32 bytes under another name.
   const auto wrong = SigningKey::restore({right.value().raw().data(), 32}, "20260101", "eu-west-1", "s3");
   Text a, b, c, d;
-  CHECK(check_signature(received, auth, right.value(), a, b).ok());
-  CHECK(check_signature(received, auth, wrong.value(), c, d).error().code == Errc::signature_mismatch);
+  CHECK(check_signature(formed, auth, right.value(), a, b).ok());
+  CHECK(check_signature(formed, auth, wrong.value(), c, d).error().code == Errc::signature_mismatch);
 }

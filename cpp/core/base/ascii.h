@@ -1,12 +1,43 @@
-// Questions about all bytes of a text, many at a time. Compilers do not make SIMD of loops that may end early
-// (g++ 12 leaves a bool reduction scalar), and signing asks them of every header value. Private to src.
+// ASCII as HTTP needs it: letters in lower case, names that are equal in any case, and questions about all
+// bytes of a text, many at a time. Compilers do not make SIMD of loops that may end early (g++ 12 leaves a
+// bool reduction scalar), and signing asks them of every header value. Private to src.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 
 namespace s3accel {
+
+constexpr char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
+
+constexpr bool letter(char c) noexcept {
+  return lower(c) >= 'a' && lower(c) <= 'z';
+}
+
+constexpr bool digit(char c) noexcept {
+  return c >= '0' && c <= '9';
+}
+
+// Equal in any case: header names, schemes, hosts.
+inline bool same_name(std::string_view a, std::string_view b) noexcept {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+inline bool name_starts_with(std::string_view name, std::string_view prefix) noexcept {
+  return name.size() >= prefix.size() && same_name(name.substr(0, prefix.size()), prefix);
+}
+
+// Without the spaces and tabs at both ends: OWS of RFC 9110, 5.6.3.
+inline std::string_view trim(std::string_view s) noexcept {
+  while (!s.empty() && (s.front() == ' ' || s.front() == '\t')) s.remove_prefix(1);
+  while (!s.empty() && (s.back() == ' ' || s.back() == '\t')) s.remove_suffix(1);
+  return s;
+}
 
 namespace scan {
 
@@ -58,6 +89,14 @@ inline bool any_below(std::string_view text) noexcept {
   return scan::any(text, [](std::uint64_t x) { return (x - scan::kOnes * Limit) & ~x; });
 }
 
+// A control character: below 0x20, or 0x7f.
+inline bool any_control(std::string_view text) noexcept {
+  return scan::any(text, [](std::uint64_t x) {
+    const std::uint64_t del = x ^ scan::kOnes * 0x7f;
+    return ((x - scan::kOnes * ' ') & ~x) | ((del - scan::kOnes) & ~del);
+  });
+}
+
 // Only visible ASCII: 0x21 to 0x7e.
 inline bool all_visible(std::string_view text) noexcept {
   return !scan::any(text,
@@ -72,7 +111,7 @@ inline void lower_ascii(std::string_view text, char* out) noexcept {
     const std::uint64_t word = scan::lower_word(scan::load<std::uint64_t>(text.data() + i));
     std::memcpy(out + i, &word, 8);
   }
-  for (; i < n; ++i) out[i] = text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] + 32) : text[i];
+  for (; i < n; ++i) out[i] = lower(text[i]);
 }
 
 }  // namespace s3accel

@@ -1,8 +1,11 @@
-// The decoder half of verify.h: aws-chunked bodies, checked while they stream by.
-#include <algorithm>
+#include "s3accel/chunk_decoder.h"
 
-#include "s3accel/secret.h"
-#include "s3accel/verify.h"
+#include <algorithm>
+#include <cstring>
+
+#include "base/ascii.h"
+#include "chunked/chain.h"
+#include "s3accel/chunked.h"
 
 namespace s3accel {
 
@@ -26,40 +29,34 @@ bool take(std::string_view& s, std::string_view prefix) noexcept {
 
 ChunkDecoder::ChunkDecoder(Config config, const SigningKey* key) : config_(std::move(config)) {
   if (!config_.with_signatures) return;
-  // The constant part of a chunk's string to sign must fill the block that chunk_ has hashed already, which
-  // it does with any scope if the timestamp is whole.
-  if (key == nullptr || config_.seed_signature.size() != 64 || !Timestamp::parse(config_.timestamp)) {
-    failed_ = {Errc::wrong_order, 0};
-    return;
-  }
-  hmac_ = key->hmac();
-  head_.append(config_.timestamp).append("\n").append(key->scope()).append("\n");
-  to_sign_.append("AWS4-HMAC-SHA256-PAYLOAD\n").append(head_);
-  previous_at_ = to_sign_.size();
-  to_sign_.append(config_.seed_signature).append("\n").append(kEmptyHash).append("\n").append(64, '0');
-  chunk_ = hmac_.after_block(as_bytes(to_sign_).data());
+  if (key != nullptr) chain_ = hmac_chain(*key, config_.timestamp, config_.seed_signature);
+  if (chain_ == nullptr) failed_ = {Errc::wrong_order, 0};
   pending_.reserve(kBatch);
+}
+
+ChunkDecoder::ChunkDecoder(Config config, std::string_view scope, Check check) : config_(std::move(config)) {
+  chain_ = ecdsa_chain(scope, config_.timestamp, config_.seed_signature, std::move(check));
+  config_.with_signatures = true;
+  if (chain_ == nullptr) failed_ = {Errc::wrong_order, 0};
+  pending_.reserve(kBatch);
+}
+
+ChunkDecoder::~ChunkDecoder() = default;
+ChunkDecoder::ChunkDecoder(ChunkDecoder&&) noexcept = default;
+ChunkDecoder& ChunkDecoder::operator=(ChunkDecoder&&) noexcept = default;
+
+std::string_view ChunkDecoder::to_sign() const noexcept {
+  return chain_ == nullptr ? std::string_view() : chain_->wanted();
+}
+
+std::string_view ChunkDecoder::provided_signature() const noexcept {
+  return chain_ == nullptr ? std::string_view() : chain_->provided();
 }
 
 Result<void> ChunkDecoder::check_chunk(const std::uint8_t digest[32], const char* signature,
                                        std::uint64_t offset) {
-  hex_encode({digest, 32}, to_sign_.data() + to_sign_.size() - 64);
-  std::uint8_t mac[32];
-  char expected[64];
-  chunk_.sign(as_bytes(to_sign_).subspan(kSha256Block), mac);
-  hex_encode(mac, expected);
-  const bool equal = equal_constant_time({expected, 64}, {signature, 64});
-  if (!equal) {
-    failed_to_sign_ = to_sign_;
-    failed_signature_.assign(signature, 64);
-  } else {
-    // Equal, so the received text is the previous signature of the next chunk.
-    std::copy_n(signature, 64, to_sign_.data() + previous_at_);
-  }
-  secure_wipe(expected, sizeof expected);
-  secure_wipe(mac, sizeof mac);
-  if (!equal) return {Errc::chunk_signature_mismatch, static_cast<std::size_t>(offset)};
-  return {};
+  if (chain_->check_chunk(digest, {signature, chain_->signature_size()})) return {};
+  return {Errc::chunk_signature_mismatch, static_cast<std::size_t>(offset)};
 }
 
 Result<void> ChunkDecoder::flush_pending() {
@@ -69,7 +66,7 @@ Result<void> ChunkDecoder::flush_pending() {
   for (std::size_t i = 0; i < pending_.size(); ++i) data[i] = pending_[i].data;
   sha256_many({data, pending_.size()}, digests);
   for (std::size_t i = 0; i < pending_.size(); ++i) {
-    if (auto r = check_chunk(digests + 32 * i, pending_[i].signature, pending_[i].offset); !r) {
+    if (auto r = check_chunk(digests + 32 * i, pending_[i].signature.data(), pending_[i].offset); !r) {
       pending_.clear();
       return r;
     }
@@ -78,7 +75,7 @@ Result<void> ChunkDecoder::flush_pending() {
   return {};
 }
 
-// One chunk header without its CRLF: hex size, and in signed modes ";chunk-signature=" with 64 digits. S3
+// One chunk header without its CRLF: hex size, and in signed modes ";chunk-signature=" with the signature. S3
 // accepts spaces round ';' and '='; other extensions are refused.
 Result<void> ChunkDecoder::parse_header(std::string_view line) {
   const Error malformed{Errc::body_incomplete, static_cast<std::size_t>(chunk_offset_)};
@@ -98,8 +95,8 @@ Result<void> ChunkDecoder::parse_header(std::string_view line) {
     rest = skip_blanks(rest);
     if (!take(rest, "=")) return malformed;
     rest = skip_blanks(rest);
-    if (rest.size() != 64) return malformed;
-    std::copy(rest.begin(), rest.end(), signature_);
+    if (rest.size() != chain_->signature_size() || !chain_->good_form(rest)) return malformed;
+    std::copy(rest.begin(), rest.end(), signature_.begin());
   } else if (!rest.empty()) {
     return malformed;
   }
@@ -109,12 +106,12 @@ Result<void> ChunkDecoder::parse_header(std::string_view line) {
     if (config_.with_signatures) {
       std::uint8_t empty[32];
       sha256({}, empty);
-      if (auto r = check_chunk(empty, signature_, chunk_offset_); !r) return r;
+      if (auto r = check_chunk(empty, signature_.data(), chunk_offset_); !r) return r;
     }
     return end_of_data();
   }
   // The rule is found broken at the header after the short chunk, because the last one may be short.
-  if (chunks_ > 0 && previous_size_ < 8192) {
+  if (chunks_ > 0 && previous_size_ < kMinChunkSize) {
     bad_chunk_ = chunks_ + 1;
     bad_chunk_size_ = previous_size_;
     return {Errc::chunk_too_small, static_cast<std::size_t>(chunk_offset_)};
@@ -193,9 +190,7 @@ Result<std::size_t> ChunkDecoder::decode(Bytes in, std::uint8_t* out) {
         chunk_left_ -= n;
         if (config_.with_signatures) {
           if (!partial_ && chunk_left_ == 0) {
-            Pending whole{piece, {}, chunk_offset_};
-            std::copy_n(signature_, 64, whole.signature);
-            pending_.push_back(whole);
+            pending_.push_back({piece, signature_, chunk_offset_});
             if (pending_.size() == kBatch) {
               if (auto r = flush_pending(); !r) return r.error();
             }
@@ -207,7 +202,7 @@ Result<std::size_t> ChunkDecoder::decode(Bytes in, std::uint8_t* out) {
               if (auto r = flush_pending(); !r) return r.error();
               std::uint8_t digest[32];
               hash_.finish(digest);
-              if (auto r = check_chunk(digest, signature_, chunk_offset_); !r) return r.error();
+              if (auto r = check_chunk(digest, signature_.data(), chunk_offset_); !r) return r.error();
             }
           }
         }
@@ -287,7 +282,7 @@ Result<void> ChunkDecoder::parse_trailers() {
     const std::size_t colon = line.find(':');
     if (colon == line.npos || !config_.trailer_mode) return malformed;
     std::string name(line.substr(0, colon));
-    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    for (char& c : name) c = lower(c);
     std::string_view value = skip_blanks(line.substr(colon + 1));
     while (!value.empty() && value.back() == ' ') value.remove_suffix(1);
     if (!config_.trailer_name.empty() && name == config_.trailer_name) {
@@ -311,18 +306,7 @@ Result<void> ChunkDecoder::parse_trailers() {
   }
   std::uint8_t digest[32];
   hash.finish(digest);
-  std::string to_sign = "AWS4-HMAC-SHA256-TRAILER\n" + head_;
-  to_sign.append(to_sign_, previous_at_, 64).append("\n").append(64, '0');
-  hex_encode({digest, 32}, to_sign.data() + to_sign.size() - 64);
-  std::uint8_t mac[32];
-  char expected[64];
-  hmac_.sign(as_bytes(to_sign), mac);
-  hex_encode(mac, expected);
-  const bool equal = equal_constant_time({expected, 64}, signature);
-  secure_wipe(expected, sizeof expected);
-  if (equal) return {};
-  failed_to_sign_ = to_sign;
-  failed_signature_ = signature.substr(0, 256);
+  if (chain_->check_trailer(digest, signature)) return {};
   return {Errc::trailer_signature_mismatch, static_cast<std::size_t>(consumed_)};
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <vector>
 
 #include "s3accel/bytes.h"
 #include "s3accel/small_vector.h"
@@ -97,6 +96,15 @@ struct Pair {
   std::size_t name, name_size, value, value_size;  // offsets into the scratch text
 };
 
+// A name or a value as it is written; `base` as for reencode.
+Result<void> append_component(std::string_view in, const QueryOptions& options, std::size_t base, Text& out) {
+  if (options.rule == QueryRule::canonical) {
+    return reencode(in, false, options.escapes, options.plus, base, out);
+  }
+  out.append(in);
+  return {};
+}
+
 }  // namespace
 
 void uri_encode(std::string_view in, bool keep_slash, Text& out) {
@@ -113,26 +121,23 @@ void uri_encode(std::string_view in, bool keep_slash, Text& out) {
 
 Result<void> canonical_query(std::string_view raw, const QueryOptions& options, Text& out) {
   if (raw.empty()) return {};
+  if (options.rule == QueryRule::as_sent) {
+    out.append(raw);
+    return {};
+  }
   Text scratch;
   SmallVector<Pair, 32> pairs;
   for (std::size_t i = 0; i <= raw.size();) {
-    std::size_t end = raw.find('&', i);
-    if (end == std::string_view::npos) end = raw.size();
+    const std::size_t end = std::min(raw.find('&', i), raw.size());
     const std::string_view segment = raw.substr(i, end - i);
-    if (!segment.empty()) {
+    if (!segment.empty() || options.rule == QueryRule::sorted) {
       const std::size_t eq = std::min(segment.find('='), segment.size());
       Pair pair{scratch.size(), 0, 0, 0};
-      if (auto r = reencode(segment.substr(0, eq), false, options.escapes, options.plus, i, scratch); !r) {
-        return r;
-      }
+      if (auto r = append_component(segment.substr(0, eq), options, i, scratch); !r) return r;
       pair.name_size = scratch.size() - pair.name;
       pair.value = scratch.size();
       if (eq < segment.size()) {
-        if (auto r =
-                reencode(segment.substr(eq + 1), false, options.escapes, options.plus, i + eq + 1, scratch);
-            !r) {
-          return r;
-        }
+        if (auto r = append_component(segment.substr(eq + 1), options, i + eq + 1, scratch); !r) return r;
       }
       pair.value_size = scratch.size() - pair.value;
       if (options.skip.empty() || scratch.view(pair.name, pair.name_size) != options.skip) {
@@ -160,8 +165,9 @@ Result<void> canonical_query(std::string_view raw, const QueryOptions& options, 
 }
 
 Result<void> canonical_path(std::string_view wire, PathRule rule, Escapes escapes, Text& out) {
-  if (wire.empty()) wire = "/";
+  if (wire.empty() && rule != PathRule::verbatim) wire = "/";
   switch (rule) {
+    case PathRule::verbatim:
     case PathRule::as_sent:
       out.append(wire);
       return {};

@@ -15,6 +15,7 @@ enum class Errc : std::uint16_t {
   // Signing: the caller's request cannot be signed as it stands.
   bad_method,          // empty, or a byte that is not an upper-case letter, digit, '-' or '_'
   bad_url,             // no scheme, no host, a control character or a space in it
+  fragment_in_url,     // '#' in a URL to presign: browsers keep what follows it to themselves
   bad_percent_escape,  // '%' not followed by two hexadecimal digits
   raw_plus_in_query,   // '+' in a query: signers and servers read it in three different ways
   bad_header_name,     // empty or not an RFC 9110 token
@@ -23,6 +24,7 @@ enum class Errc : std::uint16_t {
   missing_host,        // neither the URL nor the headers name a host
   bad_timestamp,       // not YYYYMMDD'T'HHMMSS'Z'
   bad_payload_hash,    // neither 64 hexadecimal digits nor a known constant
+  payload_conflict,    // x-amz-content-sha256 among the headers says another payload hash, or is there twice
   bad_scope,           // date, region or service empty or with '/' or white space in it
   bad_secret,          // empty, or white space at an end
   bad_chunk_size,      // outside 8 KiB .. 16 MiB
@@ -45,6 +47,7 @@ enum class Errc : std::uint16_t {
   credential_wrong_service,
   credential_wrong_region,
   credential_date_mismatch,  // the scope's date is not the request's date
+  region_set_malformed,      // SigV4a: not one x-amz-region-set that names regions
   date_missing,              // no usable x-amz-date or Date
   expires_not_a_number,
   expires_negative,

@@ -21,19 +21,28 @@ enum class Escapes { strict, tolerant };
 // read a space, botocore copies it. A signer refuses it, a verifier reads a space.
 enum class Plus { literal, space, refuse };
 
+// How the canonical query comes from the wire query.
+enum class QueryRule {
+  canonical,  // AWS's: empty segments dropped, names and values decoded, encoded, sorted
+  sorted,     // botocore's: segments sorted as they are, an empty one is a pair of nothing; never an error
+  as_sent,    // exactly as it goes out
+};
+
 struct QueryOptions {
   Escapes escapes = Escapes::strict;
   Plus plus = Plus::literal;
   std::string_view skip = {};  // one decoded name to leave out: X-Amz-Signature
+  QueryRule rule = QueryRule::canonical;
 };
 
-// Appends the canonical query: split at '&', empty segments dropped, split at the first '=', decoded,
-// encoded, sorted by encoded name and then by encoded value, duplicates kept, '=' always written.
-// `raw` is the wire query without '?'. The error offset counts from the start of `raw`.
+// Appends the canonical query: split at '&', each segment at its first '=', the pairs by the rule, sorted by
+// name and then by value as they are written, duplicates kept, '=' always written. `raw` is the wire query
+// without '?'. The error offset counts from the start of `raw`.
 Result<void> canonical_query(std::string_view raw, const QueryOptions& options, Text& out);
 
 // How the canonical path comes from the wire path (the path without query; empty stands for "/").
 enum class PathRule {
+  verbatim,          // botocore for S3: as it stands in the URL, which may be nothing at all
   as_sent,           // exactly as it goes out: other signers of S3, for comparing with them
   decode_encode,     // S3: decoded and encoded again, nothing normalized
   encode,            // other services: the wire path encoded once more

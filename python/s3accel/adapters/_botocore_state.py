@@ -11,7 +11,7 @@ from .. import _core
 
 __all__ = ["capture", "core", "count", "counts", "settings"]
 
-#: Finds the key of a day by the secret's keyed hash; holds no secret (see cpp/include/s3accel/verbatim.h).
+#: Finds the key of a day by the secret's keyed hash; holds no secret (see cpp/include/s3accel/key_cache.h).
 core = _core.BotocoreSigner(os.urandom(32))
 
 

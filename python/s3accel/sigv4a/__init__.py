@@ -10,27 +10,17 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, NoReturn, cast
-from urllib.parse import unquote_to_bytes
 
 from .. import _core
 from ..clock import system_clock
 from ..credentials import Credentials, Provider, load_living, provider_of
-from ..errors import ConfigError, SigningError
+from ..errors import ConfigError
 from ..streaming import DEFAULT_CHUNK_SIZE, SignedStream
 from .ecdsa import ALGORITHM, PublicKeyV4a, SigningKeyV4a
-from .inputs import (
-    RESERVED,
-    S3_SERVICES,
-    Headers,
-    Target,
-    own_headers,
-    payload_hash,
-    region_set_of,
-    target_of,
-)
-from .streaming import EMPTY_HASH, SignedStreamV4a, encoded_length_v4a
+from .inputs import S3_SERVICES, Headers, payload_hash, region_set_of
+from .streaming import SignedStreamV4a, encoded_length_v4a
 
 __all__ = [
     "ALGORITHM",
@@ -42,18 +32,6 @@ __all__ = [
     "region_set_of",
 ]
 
-PARAMETERS = frozenset(
-    {
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-Region-Set",
-        "X-Amz-Security-Token",
-        "X-Amz-Signature",
-        "X-Amz-SignedHeaders",
-    }
-)
 MAX_EXPIRES = 604_800
 
 
@@ -154,15 +132,16 @@ class SignerV4a:
         """sign() with every stage, in the order in which `Signer` gives them."""
         now = self._clock()
         frozen = self._freeze(now)
-        target = target_of(method, url)
-        digest = payload_hash(payload)
+        own = _listed(headers)
+        given = _core.signing_input(method, url, own, payload_hash(payload), self._service, ecdsa=True)
+        _, host, path, query, digest = given
         added = {"X-Amz-Date": _core.timestamp_of(now), "X-Amz-Region-Set": self._region_set}
         if self._content_sha256:
             added["X-Amz-Content-Sha256"] = digest
         if frozen.credentials.session_token:
             added["X-Amz-Security-Token"] = frozen.credentials.session_token
-        whole = [*own_headers(headers, target.host, RESERVED), *added.items()]
-        canonical, signed = self._canonical(method, target, whole, digest, self._select)
+        whole = [*own, *added.items()]
+        canonical, signed = self._canonical(method, path, query, host, whole, digest, self._select)
         timestamp = added["X-Amz-Date"]
         text = _core.string_to_sign(timestamp, self._scope(timestamp), canonical, ALGORITHM)
         signature = frozen.key.sign(text)
@@ -204,21 +183,11 @@ class SignerV4a:
             )
         now = self._clock()
         frozen = self._freeze(now)
-        target = target_of(method, url)
-        if "#" in url:
-            # Browsers keep what follows to themselves, so the URL would be one for another object.
-            raise SigningError(
-                "cannot sign: url: a raw '#' ends the path; write %23 for one in a key", "url", url.index("#")
-            )
-        for segment in target.query.split("&"):
-            if segment.partition("=")[0] in PARAMETERS:
-                raise SigningError("cannot sign: url: it carries a parameter of a signature already", "url")
-        own = own_headers(headers, target.host, RESERVED - {"x-amz-content-sha256"})
-        if payload is None:
-            given = [value for name, value in own if name.lower() == "x-amz-content-sha256"]
-            payload = given[0] if given else (EMPTY_HASH if self._generic else "UNSIGNED-PAYLOAD")
-        digest = payload_hash(payload if isinstance(payload, str) else bytes(payload).decode("latin-1"))
-        _, signed = _core.canonical_request(method, "/", own, digest, select="all")
+        own = _listed(headers)
+        text = payload if payload is None or isinstance(payload, str) else bytes(payload).decode("latin-1")
+        given = _core.signing_input(method, url, own, text, self._service, presigned=True, ecdsa=True)
+        base, host, path, query, digest = given
+        _, signed = _core.canonical_request(method, "/", own, digest, select="all", host=host)
         timestamp = _core.timestamp_of(now)
         parameters = {
             "X-Amz-Algorithm": ALGORITHM,
@@ -231,10 +200,10 @@ class SignerV4a:
         if frozen.credentials.session_token:
             parameters["X-Amz-Security-Token"] = frozen.credentials.session_token
         pairs = [f"{name}={_core.uri_encode(value)}" for name, value in parameters.items()]
-        query = _core.canonical_query("&".join([target.query, *pairs]))
-        canonical, _ = self._canonical(method, target._replace(query=query), own, digest, "all")
-        text = _core.string_to_sign(timestamp, self._scope(timestamp), canonical, ALGORITHM)
-        return f"{target.base}?{query}&X-Amz-Signature={frozen.key.sign(text)}"
+        query = _core.canonical_query("&".join([query, *pairs]))
+        canonical, _ = self._canonical(method, path, query, host, own, digest, "all")
+        to_sign = _core.string_to_sign(timestamp, self._scope(timestamp), canonical, ALGORITHM)
+        return f"{base}{'' if path else '/'}?{query}&X-Amz-Signature={frozen.key.sign(to_sign)}"
 
     def stream(
         self,
@@ -276,12 +245,20 @@ class SignerV4a:
         return f"{timestamp[:8]}/{self._service}/aws4_request"
 
     def _canonical(
-        self, method: str, target: Target, headers: list[tuple[str, Any]], digest: str, select: str
+        self,
+        method: str,
+        path: str,
+        query: str,
+        host: str,
+        headers: list[tuple[str, Any]],
+        digest: str,
+        select: str,
     ) -> tuple[bytes, str]:
-        # S3 decodes the path that arrives and encodes it again; other services encode what arrives once more.
-        path = target.path if self._generic else _core.uri_encode(unquote_to_bytes(target.path), True)
-        whole = path + (f"?{target.query}" if target.query else "")
-        return _core.canonical_request(method, whole, headers, digest, self._generic, self._generic, select)
+        target = (path or "/") + (f"?{query}" if query else "")
+        generic = self._generic
+        return _core.canonical_request(
+            method, target, headers, digest, generic, generic, select, decode=not generic, host=host
+        )
 
     def __repr__(self) -> str:
         who = "not used yet" if self._frozen is None else self._frozen.credentials.access_key_id
@@ -289,3 +266,10 @@ class SignerV4a:
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
         raise TypeError("a SignerV4a holds a signing key and is not pickled; make one in each process")
+
+
+def _listed(headers: Headers) -> list[tuple[str, Any]]:
+    """The pairs, read once: an iterator is gone afterwards."""
+    if headers is None:
+        return []
+    return list(headers.items() if isinstance(headers, Mapping) else headers)

@@ -223,16 +223,20 @@ class PublicKeyV4a:
         Raises:
             VerificationError: SignatureDoesNotMatch.
         """
+        if not self.matches(text, signature):
+            raise VerificationError("SignatureDoesNotMatch", 403, "The ECDSA signature is not right.")
+
+    def matches(self, text: bytes, signature: str) -> bool:
+        """True for what `verify` accepts."""
         der = strict_der(signature)
-        if der is not None:
-            _, _, exceptions = _cryptography()
-            try:
-                self._public.verify(der, text, self._scheme)
-            except exceptions.InvalidSignature:
-                pass
-            else:
-                return
-        raise VerificationError("SignatureDoesNotMatch", 403, "The ECDSA signature is not right.")
+        if der is None:
+            return False
+        _, _, exceptions = _cryptography()
+        try:
+            self._public.verify(der, text, self._scheme)
+        except exceptions.InvalidSignature:
+            return False
+        return True
 
     def __repr__(self) -> str:
         return f"<PublicKeyV4a {self.point[1:9].hex()}...>"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from .. import _core
 from ..credentials import Credentials
 from ..errors import VerificationError
-from .body import BodyReport, BodyVerifier, ChunkDecoder, header
+from .body import BodyReport, BodyVerifier, header
 from .errors import refusal, signature_mismatch
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class VerifiedRequest:
             headers = [(name, value) for name, value in headers if not name.lower().startswith(dropped)]
         return BodyVerifier(self, self._claims.key, headers)
 
-    def decoder(self, key: Any, trailer_name: str) -> ChunkDecoder:
+    def decoder(self, key: Any, trailer_name: str) -> _core.ChunkDecoder:
         """What decodes the aws-chunked body of this request. `key` checks the chunks' signatures."""
         with_signatures, with_trailer = self.STREAMING[self.payload]
         return _core.ChunkDecoder(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core, checksums
 from ..errors import VerificationError
@@ -12,30 +12,9 @@ from ..errors import VerificationError
 if TYPE_CHECKING:
     from . import VerifiedRequest
 
-__all__ = ["BodyReport", "BodyVerifier", "ChunkDecoder", "header"]
+__all__ = ["BodyReport", "BodyVerifier", "header"]
 
 _TERMINATED = "The request body terminated unexpectedly"
-
-
-class ChunkDecoder(Protocol):
-    """What decodes aws-chunked: the core's ChunkDecoder, or the one for SigV4a."""
-
-    def feed(self, data: Any, /) -> tuple[bytes, str | None, int]: ...
-    def finish(self) -> tuple[str | None, int]: ...
-    @property
-    def data_chunks(self) -> int: ...
-    @property
-    def bad_chunk(self) -> int: ...
-    @property
-    def bad_chunk_size(self) -> int: ...
-    @property
-    def provided(self) -> int: ...
-    @property
-    def to_sign(self) -> bytes: ...
-    @property
-    def provided_signature(self) -> str: ...
-    @property
-    def trailer_value(self) -> str: ...
 
 
 def header(headers: Sequence[tuple[str, str]], name: str) -> str | None:
@@ -77,7 +56,7 @@ class BodyVerifier:
     def __init__(self, request: VerifiedRequest, key: Any, headers: Sequence[tuple[str, str]]) -> None:
         self._request = request
         self._length = 0
-        self._decoder: ChunkDecoder | None = None
+        self._decoder: _core.ChunkDecoder | None = None
         self._sha256: _core.Sha256 | None = None
         self._expected_sha256 = ""
         self._checksum_value: str | None = None

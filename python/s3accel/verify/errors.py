@@ -136,6 +136,8 @@ def refusal(
             f'{prefix}Invalid credential date "{parsed.date}". This date is not the same as X-Amz-Date: '
             f'"{parsed.timestamp[:8]}".'
         )
+    if code == "region_set_malformed":
+        return VerificationError(malformed, 400, "SigV4a needs one X-Amz-Region-Set that names regions.")
     if code == "date_missing":
         if query:
             return bad("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")

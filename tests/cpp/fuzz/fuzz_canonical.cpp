@@ -66,10 +66,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   request.payload_hash = "UNSIGNED-PAYLOAD";
   CanonicalOptions options;
   options.query.escapes = Escapes::tolerant;
-  options.selection = flags % 3 == 0   ? Selection::recommended
-                      : flags % 3 == 1 ? Selection::all
-                                       : Selection::listed;
-  options.listed = input.until('\0');
+  options.headers.selection = flags % 3 == 0   ? Selection::recommended
+                              : flags % 3 == 1 ? Selection::all
+                                               : Selection::listed;
+  options.headers.listed = input.until('\0');
   std::vector<HeaderView> headers;
   while (!input.empty() && headers.size() < 200) {
     const std::string_view line = input.until('\0');
@@ -78,7 +78,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   request.headers = headers;
 
-  const std::vector<std::string> listed = split(options.listed);
+  const std::vector<std::string> listed = split(options.headers.listed);
   std::map<std::string, std::string> taken;
   std::size_t bad_name = headers.size();
   for (std::size_t i = 0; i < headers.size(); ++i) {
@@ -87,10 +87,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     }
     const std::string name = lower(headers[i].name);
-    const bool take = options.selection == Selection::listed
+    const bool take = options.headers.selection == Selection::listed
                           ? std::find(listed.begin(), listed.end(), name) != listed.end()
-                      : options.selection == Selection::all ? !never_signed(name)
-                                                            : recommended_signed(name);
+                      : options.headers.selection == Selection::all ? !never_signed(name)
+                                                                    : recommended_signed(name);
     if (!take) continue;
     const auto [at, fresh] = taken.try_emplace(name, collapsed(headers[i].value));
     if (!fresh) at->second += "," + collapsed(headers[i].value);
@@ -114,12 +114,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   expected += "\n" + list + "\nUNSIGNED-PAYLOAD";
   REQUIRE(out.view() == expected);
   REQUIRE(names.view() == list);
-  if (options.selection == Selection::listed) {
+  if (options.headers.selection == Selection::listed) {
     const bool missing =
         std::any_of(listed.begin(), listed.end(), [&](const std::string& n) { return taken.count(n) == 0; });
     REQUIRE(r.ok() == !missing);
     if (missing)
-      REQUIRE(r.error().code == Errc::signed_header_missing && r.error().offset < options.listed.size());
+      REQUIRE(r.error().code == Errc::signed_header_missing &&
+              r.error().offset < options.headers.listed.size());
   } else {
     REQUIRE(r.ok());
   }

@@ -3,7 +3,7 @@
 // edits to it.
 #include "../reference.h"
 #include "fuzz.h"
-#include "s3accel/verify.h"
+#include "s3accel/chunk_decoder.h"
 
 using namespace s3accel;
 

@@ -2,6 +2,7 @@
 // S3 writes it. Input: a URL.
 #include "../reference.h"
 #include "fuzz.h"
+#include "s3accel/presign.h"
 #include "s3accel/verify.h"
 
 using namespace s3accel;
@@ -40,13 +41,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   static const SigningKey key = SigningKey::derive(reference::kSecret, "20260101", "us-east-1", "s3").value();
   const Timestamp now = Timestamp::parse("20260101T120000Z").value();
-  const Moment moment(key, now);
+  const TimedKey timed(key, now);
   SignRequest request;
   request.method = "GET";
   request.url = url;
   request.payload_hash = kUnsignedPayload;
   HeaderSignature signature;
-  const auto made = sign_headers(moment, reference::kKeyId, request, signature);
+  const auto made = sign_headers(timed, reference::kKeyId, request, signature);
   if (!made) {
     REQUIRE(made.error().offset < url.size());
     REQUIRE(made.error().code == Errc::bad_percent_escape || made.error().code == Errc::raw_plus_in_query);
@@ -65,11 +66,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                   {"authorization", authorization}};
     const ReceivedRequest received{"GET", target, headers, {}};
     ParsedAuth auth;
-    const auto parsed = parse_auth(received, policy, auth);
+    const auto formed = well_formed(received);
+    if (!formed) {
+      REQUIRE(formed.error().code == Errc::too_long);
+      return 0;
+    }
+    const auto parsed = parse_auth(formed.value(), policy, auth);
     if (parsed) {
       REQUIRE(auth.deferred.code == Errc::ok);
       Text canonical, to_sign;
-      REQUIRE(check_signature(received, auth, key, canonical, to_sign).ok());
+      REQUIRE(check_signature(formed.value(), auth, key, canonical, to_sign).ok());
     } else {
       REQUIRE(parsed.error().code == Errc::auth_two_mechanisms || parsed.error().code == Errc::too_long);
     }
@@ -80,7 +86,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   wish.url = url;
   HeaderSignature stages;
   Text presigned;
-  if (!presign(moment, reference::kKeyId, wish, stages, presigned)) return 0;
+  if (!presign(timed, reference::kKeyId, wish, stages, presigned)) return 0;
   Text host_again;
   const auto whole = split_url(presigned.view(), host_again);
   REQUIRE(whole.ok() && host_again.view() == host.view());
@@ -90,9 +96,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const HeaderView host_only[] = {{"host", host.view()}};
   const ReceivedRequest received{"GET", target_presigned, host_only, {}};
   ParsedAuth auth;
-  REQUIRE(parse_auth(received, policy, auth).ok());
+  const auto formed = well_formed(received);
+  if (!formed) {
+    REQUIRE(formed.error().code == Errc::too_long);
+    return 0;
+  }
+  REQUIRE(parse_auth(formed.value(), policy, auth).ok());
   if (auth.payload_hash != kUnsignedPayload) return 0;  // the URL says a hash of its own
   Text canonical, to_sign;
-  REQUIRE(check_signature(received, auth, key, canonical, to_sign).ok());
+  REQUIRE(check_signature(formed.value(), auth, key, canonical, to_sign).ok());
   return 0;
 }
