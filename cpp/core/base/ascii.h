@@ -72,6 +72,13 @@ inline bool any(std::string_view text, Word word) noexcept {
   return (found & kHigh) != 0;
 }
 
+// A high bit for each of eight bytes that is First to Last, or has the high bit itself.
+template <unsigned char First, unsigned char Last>
+inline std::uint64_t within(std::uint64_t x) noexcept {
+  const std::uint64_t low = x & ~kHigh;
+  return (low + kOnes * (0x80 - First)) & ~(low + kOnes * (0x7f - Last));
+}
+
 // For each of eight bytes: A-Z becomes a-z.
 inline std::uint64_t lower_word(std::uint64_t x) noexcept {
   const std::uint64_t low = x & ~kHigh;
@@ -97,6 +104,24 @@ inline bool any_control(std::string_view text) noexcept {
   });
 }
 
+// Only letters, digits, '-', '.', '_' and '~', and '/' if `Slash`: RFC 3986's unreserved characters.
+template <bool Slash>
+inline bool all_unreserved(std::string_view text) noexcept {
+  return !scan::any(text, [](std::uint64_t x) {
+    using scan::within;
+    // '-', '.', '/' and the digits follow each other.
+    const std::uint64_t low = Slash ? within<'-', '9'>(x) : within<'-', '.'>(x) | within<'0', '9'>(x);
+    return x | ~(low | within<'a', 'z'>(x | scan::kOnes * 0x20) | within<'_', '_'>(x) | within<'~', '~'>(x));
+  });
+}
+
+// Only hexadecimal digits, of either case.
+inline bool all_hex(std::string_view text) noexcept {
+  return !scan::any(text, [](std::uint64_t x) {
+    return x | ~(scan::within<'0', '9'>(x) | scan::within<'a', 'f'>(x | scan::kOnes * 0x20));
+  });
+}
+
 // Only visible ASCII: 0x21 to 0x7e.
 inline bool all_visible(std::string_view text) noexcept {
   return !scan::any(text,
@@ -106,12 +131,17 @@ inline bool all_visible(std::string_view text) noexcept {
 // Writes `text` with A-Z as a-z.
 inline void lower_ascii(std::string_view text, char* out) noexcept {
   const std::size_t n = text.size();
-  std::size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const std::uint64_t word = scan::lower_word(scan::load<std::uint64_t>(text.data() + i));
-    std::memcpy(out + i, &word, 8);
+  if (n < 8) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = lower(text[i]);
+    return;
   }
-  for (; i < n; ++i) out[i] = lower(text[i]);
+  // The last word may overlap the one before.
+  for (std::size_t i = 0;; i += 8) {
+    const std::size_t at = std::min(i, n - 8);
+    const std::uint64_t word = scan::lower_word(scan::load<std::uint64_t>(text.data() + at));
+    std::memcpy(out + at, &word, 8);
+    if (at + 8 == n) break;
+  }
 }
 
 }  // namespace s3accel

@@ -39,12 +39,8 @@ constexpr std::array<char, 256> kLowerToken = make_lower_token();
 
 // A high bit for each of eight bytes that is none of a-z, 0-9 and '-', which nearly all names are made of.
 std::uint64_t unusual(std::uint64_t x) noexcept {
-  const std::uint64_t low = x & ~scan::kHigh;
-  const auto within = [low](int first, int last) {
-    return (low + scan::kOnes * static_cast<unsigned>(0x80 - first)) &
-           ~(low + scan::kOnes * static_cast<unsigned>(0x7f - last));
-  };
-  return (x | ~(within('a', 'z') | within('0', '9') | within('-', '-'))) & scan::kHigh;
+  using scan::within;
+  return (x | ~(within<'a', 'z'>(x) | within<'0', '9'>(x) | within<'-', '-'>(x))) & scan::kHigh;
 }
 
 // Appends the lower-case name; false if it is no token.

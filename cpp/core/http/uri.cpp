@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/ascii.h"
 #include "s3accel/bytes.h"
 #include "s3accel/small_vector.h"
 
@@ -37,34 +38,48 @@ inline void push_encoded(unsigned char byte, bool keep_slash, Text& out) {
   p[2] = kUpperHex[byte & 15];
 }
 
+// Encodes a text without '%'.
+Result<void> encode_run(std::string_view in, bool keep_slash, Plus plus, std::size_t base, Text& out) {
+  if (keep_slash ? all_unreserved<true>(in) : all_unreserved<false>(in)) {
+    out.append(in);
+    return {};
+  }
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    auto byte = static_cast<unsigned char>(in[i]);
+    if (byte == '+' && plus != Plus::literal) {
+      if (plus == Plus::refuse) return {Errc::raw_plus_in_query, base + i};
+      byte = ' ';
+    }
+    push_encoded(byte, keep_slash, out);
+  }
+  return {};
+}
+
 // Decodes and encodes again in one go, byte by byte: the canonical form of a component that is already on
 // the wire. `base` is where `in` starts in the caller's text, for the error's offset.
 Result<void> reencode(std::string_view in, bool keep_slash, Escapes escapes, Plus plus, std::size_t base,
                       Text& out) {
+  // By far the most common input has nothing to decode or to encode.
+  if (keep_slash ? all_unreserved<true>(in) : all_unreserved<false>(in)) {
+    out.append(in);
+    return {};
+  }
   std::size_t i = 0;
   while (i < in.size()) {
-    // Runs of unreserved characters are by far the most common input; they are copied whole.
-    std::size_t run = i;
-    while (run < in.size() && (unreserved(in[run]) || (keep_slash && in[run] == '/'))) ++run;
-    out.append(in.substr(i, run - i));
-    if (run == in.size()) break;
-    i = run;
-    auto byte = static_cast<unsigned char>(in[i]);
-    if (byte == '%') {
-      const int hi = i + 2 < in.size() ? hex_digit(in[i + 1]) : -1;
-      const int lo = hi >= 0 ? hex_digit(in[i + 2]) : -1;
-      if (lo >= 0) {
-        byte = static_cast<unsigned char>(hi << 4 | lo);
-        i += 2;
-      } else if (escapes == Escapes::strict) {
-        return {Errc::bad_percent_escape, base + i};
-      }
-    } else if (byte == '+') {
-      if (plus == Plus::refuse) return {Errc::raw_plus_in_query, base + i};
-      if (plus == Plus::space) byte = ' ';
+    const std::size_t escape = std::min(in.find('%', i), in.size());
+    if (auto r = encode_run(in.substr(i, escape - i), keep_slash, plus, base + i, out); !r) return r;
+    if (escape == in.size()) break;
+    auto byte = static_cast<unsigned char>('%');
+    const int hi = escape + 2 < in.size() ? hex_digit(in[escape + 1]) : -1;
+    const int lo = hi >= 0 ? hex_digit(in[escape + 2]) : -1;
+    i = escape + 1;
+    if (lo >= 0) {
+      byte = static_cast<unsigned char>(hi << 4 | lo);
+      i += 2;
+    } else if (escapes == Escapes::strict) {
+      return {Errc::bad_percent_escape, base + escape};
     }
     push_encoded(byte, keep_slash, out);
-    ++i;
   }
   return {};
 }

@@ -73,8 +73,10 @@ bool cut_url(std::string_view url, Fragment fragment, UrlParts& out) noexcept {
   if (colon == url.npos || url.substr(colon, 3) != "://") return false;
   out.scheme = url.substr(0, colon);
   const std::size_t begin = colon + 3;
-  std::size_t end = begin;
+  // Nearly always the authority is a name alone, and a path follows it.
+  std::size_t end = std::min(url.find('/', begin), url.size());
   char seen = kPlain;
+  if (!all_unreserved<false>(url.substr(begin, end - begin))) end = begin;
   while (end < url.size()) {
     const char kind = kAuthority[static_cast<unsigned char>(url[end])];
     if (kind == kEnds) break;

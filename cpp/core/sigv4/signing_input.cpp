@@ -147,10 +147,7 @@ PathRule signing_path_rule(std::string_view service) noexcept {
 }
 
 bool valid_payload_hash(std::string_view value) noexcept {
-  if (value.size() == 64 &&
-      std::all_of(value.begin(), value.end(), [](char c) { return hex_digit(c) >= 0; })) {
-    return true;
-  }
+  if (value.size() == 64) return all_hex(value);
   return value == kUnsignedPayload || value == kStreamingUnsignedTrailer ||
          is_stream_of(Scheme::hmac, value) || is_stream_of(Scheme::ecdsa, value);
 }
