@@ -87,7 +87,7 @@ void hex32(const std::uint8_t in[kSha256Size], char out[2 * kSha256Size]) noexce
   const auto digits = [&](__m128i v) {
     return _mm_add_epi8(_mm_add_epi8(v, zero), _mm_and_si128(_mm_cmpgt_epi8(v, nine), letters));
   };
-  for (int half = 0; half < 2; ++half) {
+  for (std::size_t half = 0; half < 2; ++half) {
     const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + 16 * half));
     const __m128i high = digits(_mm_and_si128(_mm_srli_epi16(v, 4), nibble));
     const __m128i low = digits(_mm_and_si128(v, nibble));

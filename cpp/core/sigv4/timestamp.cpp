@@ -76,7 +76,9 @@ Timestamp Timestamp::from_epoch(std::int64_t seconds) noexcept {
 }
 
 std::int64_t Timestamp::epoch() const noexcept {
-  const auto part = [this](std::size_t at, std::size_t n) { return number(text().substr(at, n)); };
+  const auto part = [this](std::size_t at, std::size_t n) {
+    return static_cast<std::int64_t>(number(text().substr(at, n)));
+  };
   return days_from_civil(part(0, 4), static_cast<unsigned>(part(4, 2)), static_cast<unsigned>(part(6, 2))) *
              86400 +
          part(9, 2) * 3600 + part(11, 2) * 60 + part(13, 2);

@@ -17,7 +17,7 @@ namespace s3accel {
 // Every data chunk but the last must have at least 8,192 bytes (S3's rule). The upper limit is ours: a
 // group of four such chunks is what must fit into memory.
 inline constexpr std::size_t kMinChunkSize = 8192;
-inline constexpr std::size_t kMaxChunkSize = 16 * 1024 * 1024;
+inline constexpr std::size_t kMaxChunkSize = 16777216;
 // Far above any object (48.8 TiB) and far below what would overflow an encoded length in 64 bits.
 inline constexpr std::uint64_t kMaxDecodedLength = std::uint64_t{1} << 60;
 inline constexpr std::size_t kMaxTrailerLength = 128;  // of a trailer's name, and of its value

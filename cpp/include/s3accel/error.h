@@ -85,8 +85,9 @@ class [[nodiscard]] Result {
 
   bool ok() const noexcept { return error_.code == Errc::ok; }
   explicit operator bool() const noexcept { return ok(); }
-  T& value() noexcept { return *value_; }
-  const T& value() const noexcept { return *value_; }
+  // Only after ok() said yes.
+  T& value() noexcept { return *value_; }              // NOLINT(bugprone-unchecked-optional-access)
+  const T& value() const noexcept { return *value_; }  // NOLINT(bugprone-unchecked-optional-access)
   Error error() const noexcept { return error_; }
 
  private:

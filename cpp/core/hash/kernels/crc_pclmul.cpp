@@ -1,5 +1,6 @@
 // CRCs by carry-less multiplication, 128 bytes a step in eight SSE accumulators. The steps are those of
 // crc_vpclmul512.cpp, which explains them, with registers of 16 bytes.
+#include "hash/kernels/crc_constants.h"
 #include "hash/kernels/kernel.h"
 
 #if defined(__x86_64__)
@@ -9,46 +10,10 @@
 
 namespace {
 
-// x^n modulo the polynomial, reflected, with x^0 in bit 63.
-template <int kWidth>
-constexpr std::uint64_t power(std::uint64_t polynomial, int n) {
-  std::uint64_t v = std::uint64_t{1} << (kWidth - 1);
-  for (; n != 0; --n) v = (v >> 1) ^ (v & 1 ? polynomial : 0);
-  return v << (64 - kWidth);
-}
-
-// x^n modulo polynomial * x^(64 - width): only the last step needs this modulus.
-template <int kWidth>
-constexpr std::uint64_t scaled_power(std::uint64_t polynomial, int n) {
-  return power<kWidth>(polynomial, n - (64 - kWidth)) >> (64 - kWidth);
-}
-
-// The quotient of x^128 by the scaled polynomial without its x^0 term, reflected, with x^64 in bit 0.
-constexpr std::uint64_t quotient(std::uint64_t polynomial) {
-  std::uint64_t q = 1, rest = polynomial;  // x^64 goes once, the polynomial below its top power remains
-  for (int bit = 1; bit < 64; ++bit) {
-    if (rest & 1) q |= std::uint64_t{1} << bit;
-    rest = (rest >> 1) ^ (rest & 1 ? polynomial : 0);
-  }
-  return q;
-}
-
-// Constants to fold a 128-bit value over `distance` bits: for its first (low) and its last eight bytes.
-struct Pair {
-  std::uint64_t low, high;
-};
-
-template <int kWidth, std::uint64_t kPolynomial>
-struct Constants {
-  static constexpr Pair over(int distance) {
-    return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
-  }
-  static constexpr Pair k1024 = over(1024), k128 = over(128);
-  // In `low` what multiplies the first half in the last fold, in `high` the quotient for Barrett's reduction.
-  static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient(kPolynomial)};
-  static constexpr std::uint64_t modulus = kPolynomial << 1 | 1;
-  static constexpr bool has_constant_term = kWidth == 64;
-};
+using s3accel::kernel::Crc32;
+using s3accel::kernel::Crc32c;
+using s3accel::kernel::Crc64nvme;
+using s3accel::kernel::Pair;
 
 S3ACCEL_INLINE __m128i set(Pair k) {
   return _mm_set_epi64x(static_cast<long long>(k.high), static_cast<long long>(k.low));
@@ -144,10 +109,6 @@ S3ACCEL_INLINE std::uint64_t update(std::uint64_t crc, const std::uint8_t* p, st
   if (n != 0) r = append(r, p, n, k128);
   return reduce<K>(r);
 }
-
-using Crc32 = Constants<32, 0xEDB88320u>;
-using Crc32c = Constants<32, 0x82F63B78u>;
-using Crc64nvme = Constants<64, 0x9A6C9329AC4BC9B5ull>;
 
 std::uint32_t crc32(std::uint32_t crc, const std::uint8_t* p, std::size_t n) {
   return static_cast<std::uint32_t>(update<Crc32>(crc, p, n));

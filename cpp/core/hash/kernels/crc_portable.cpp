@@ -1,4 +1,5 @@
 // CRCs by tables, eight bytes a step (slicing): runs everywhere, and the oracle for the folding kernels.
+#include "hash/kernels/crc_constants.h"
 #include "hash/kernels/kernel.h"
 
 namespace {
@@ -21,9 +22,9 @@ struct Tables {
   }
 };
 
-constexpr Tables<std::uint32_t> kCrc32{0xEDB88320u};
-constexpr Tables<std::uint32_t> kCrc32c{0x82F63B78u};
-constexpr Tables<std::uint64_t> kCrc64nvme{0x9A6C9329AC4BC9B5ull};
+constexpr Tables<std::uint32_t> kCrc32{s3accel::kernel::kCrc32Polynomial};
+constexpr Tables<std::uint32_t> kCrc32c{s3accel::kernel::kCrc32cPolynomial};
+constexpr Tables<std::uint64_t> kCrc64nvme{s3accel::kernel::kCrc64nvmePolynomial};
 
 inline std::uint64_t load_le64(const std::uint8_t* p) {
   std::uint64_t v = 0;

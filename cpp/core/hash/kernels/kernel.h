@@ -57,11 +57,9 @@ extern const CrcKernel kCrcPortable;
 #if defined(__x86_64__)
 extern const Sha256Kernel kSha256Shani;
 extern const Sha256Kernel kSha256Avx2;
-#if !defined(_WIN32)                            // assembly for the System V calling convention
 extern const Sha256Kernel kSha256ShaniMany[3];  // x2, x3, x4
 extern const Sha256Kernel kSha256Hybrid;
 extern const Sha256Kernel kSha256Avx512;
-#endif
 extern const CrcKernel kCrcVpclmul512;
 extern const CrcKernel kCrcVpclmul256;
 extern const CrcKernel kCrcPclmul;

@@ -3,26 +3,42 @@
 set(_kernels ${CMAKE_CURRENT_LIST_DIR})
 set(_kernel_sources cpuid.cpp crc_portable.cpp lanes.cpp registry.cpp sha256_portable.cpp)
 
-macro(_kernel file)
+# What is built for. One macOS build can be for both ("universal2"): each file is then empty for the other one, and
+# each flag says for which it is.
+if(CMAKE_OSX_ARCHITECTURES)
+  set(_architectures ${CMAKE_OSX_ARCHITECTURES})
+else()
+  set(_architectures ${CMAKE_SYSTEM_PROCESSOR})
+endif()
+list(LENGTH _architectures _architecture_count)
+
+macro(_kernel file architecture)
   list(APPEND _kernel_sources ${file})
-  set_property(SOURCE ${_kernels}/${file} APPEND PROPERTY COMPILE_OPTIONS ${ARGN})
+  foreach(_flag ${ARGN})
+    if(_architecture_count GREATER 1)
+      set(_flag "SHELL:-Xarch_${architecture} ${_flag}")
+    endif()
+    set_property(SOURCE ${_kernels}/${file} APPEND PROPERTY COMPILE_OPTIONS ${_flag})
+  endforeach()
 endmacro()
 
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  _kernel(sha256_shani.cpp -msha -msse4.1)
-  _kernel(sha256_avx2.cpp -mavx2)
-  _kernel(sha256_hybrid.cpp)
-  _kernel(sha256_avx512.cpp)
-  _kernel(crc_pclmul.cpp -mpclmul -msse4.1)
-  _kernel(crc_vpclmul256.cpp -mavx2 -mpclmul -mvpclmulqdq)
+if(_architectures MATCHES "x86_64|AMD64|amd64")
+  _kernel(sha256_shani.cpp x86_64 -msha -msse4.1)
+  _kernel(sha256_avx2.cpp x86_64 -mavx2)
+  _kernel(sha256_hybrid.cpp x86_64)
+  _kernel(sha256_avx512.cpp x86_64)
+  _kernel(crc_pclmul.cpp x86_64 -mpclmul -msse4.1)
+  _kernel(crc_vpclmul256.cpp x86_64 -mavx2 -mpclmul -mvpclmulqdq)
+  _kernel(crc_vpclmul512.cpp x86_64 -mavx512f -mavx512vl -mavx512bw -mpclmul -mvpclmulqdq)
   # g++ 12 warns of its own header (GCC bug 105593: _mm512_undefined_epi32 "may be used uninitialized").
-  _kernel(crc_vpclmul512.cpp -mavx512f -mavx512vl -mavx512bw -mpclmul -mvpclmulqdq
-          -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
-  # Generated assembly (gen_sha256_*.py); empty on Windows, whose calling convention differs.
+  set_property(SOURCE ${_kernels}/crc_vpclmul512.cpp APPEND PROPERTY COMPILE_OPTIONS
+               -Wno-uninitialized $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  # Generated assembly (gen_sha256_*.py), for the System V calling convention.
   set(_kernel_assembly sha256_avx512.S sha256_hybrid.S sha256_shani.S)
-elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
-  _kernel(sha256_armv8.cpp -march=armv8-a+crypto)
-  _kernel(crc_armv8.cpp -march=armv8-a+crypto+crc)
+endif()
+if(_architectures MATCHES "aarch64|arm64|ARM64")
+  _kernel(sha256_armv8.cpp arm64 -march=armv8-a+crypto)
+  _kernel(crc_armv8.cpp arm64 -march=armv8-a+crypto+crc)
 endif()
 
 list(TRANSFORM _kernel_sources PREPEND ${_kernels}/)

@@ -164,7 +164,7 @@ class Engine {
     }
   }
 
-  std::uint32_t* state(unsigned i) noexcept { return states_ + 8 * i; }
+  std::uint32_t* state(unsigned i) noexcept { return states_ + std::size_t{8} * i; }
 
   const Plan& plan_;
   const LaneWork& work_;
@@ -199,7 +199,7 @@ void write_digest(std::uint8_t out[kSha256Size], const std::uint32_t words[8]) n
 #if defined(__SSE2__)
   // In 16-byte stores: what hashes the digest next (HMAC) loads 16 bytes at a time, and a load cannot be
   // served from several smaller stores still under way.
-  for (int half = 0; half < 2; ++half) {
+  for (std::size_t half = 0; half < 2; ++half) {
     __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(words + 4 * half));
     v = _mm_or_si128(_mm_slli_epi16(v, 8), _mm_srli_epi16(v, 8));
     v = _mm_shufflehi_epi16(_mm_shufflelo_epi16(v, 0xB1), 0xB1);

@@ -32,11 +32,8 @@ namespace {
 
 constexpr const Sha256Kernel* kSha256[] = {
 #if defined(__x86_64__)
-    &kSha256Shani,
-#if !defined(_WIN32)
-    &kSha256Hybrid,   &kSha256ShaniMany[2], &kSha256ShaniMany[1], &kSha256ShaniMany[0], &kSha256Avx512,
-#endif
-    &kSha256Avx2,
+    &kSha256Shani,        &kSha256Hybrid, &kSha256ShaniMany[2], &kSha256ShaniMany[1],
+    &kSha256ShaniMany[0], &kSha256Avx512, &kSha256Avx2,
 #elif defined(__aarch64__)
     &kSha256Armv8[0],
     &kSha256Armv8[1],
@@ -163,7 +160,8 @@ void say_unavailable(const char* name, std::uint32_t missing, char* error, std::
 
 void use_portable(Plan& plan) noexcept {
   Costs costs;
-  costs.step[index_of(&kSha256Portable)] = kSha256Portable.step_cycles;
+  static_assert(kSha256[kSha256Count - 1] == &kSha256Portable);
+  costs.step[kSha256Count - 1] = kSha256Portable.step_cycles;
   plan = Plan{};
   solve(costs, 1, plan);
   plan.crc = &kCrcPortable;

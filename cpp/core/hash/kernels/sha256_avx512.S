@@ -2,7 +2,7 @@
 //
 // void s3accel_sha256_avx512_x16(uint32_t* states, const uint8_t* const* data, size_t blocks);
 // SHA-256 of sixteen messages, `blocks` (at least 1) 64-byte blocks of each. Needs AVX-512F and BW.
-#if defined(__x86_64__) && !defined(_WIN32)
+#if defined(__x86_64__)
 #if defined(__APPLE__)
 #define NAME(x) _##x
 .section __TEXT,__const
@@ -29,6 +29,7 @@ Lround:
 #endif
 NAME(s3accel_sha256_avx512_x16):
 .cfi_startproc
+endbr64
 push %rbp
 .cfi_def_cfa_offset 16
 .cfi_offset %rbp, -16
@@ -2560,5 +2561,10 @@ ret
 #endif
 #if defined(__ELF__)
 .section .note.GNU-stack,"",@progbits
+.section .note.gnu.property,"a",@note
+.p2align 3
+.long 4, 16, 5
+.asciz "GNU"
+.long 0xc0000002, 4, 3, 0
 #endif
 #endif

@@ -1,7 +1,7 @@
 // The face of sha256_avx512.S: sixteen messages, one in each 32-bit lane. Compiled for the baseline CPU.
 #include "hash/kernels/kernel.h"
 
-#if defined(__x86_64__) && !defined(_WIN32)
+#if defined(__x86_64__)
 
 extern "C" void s3accel_sha256_avx512_x16(std::uint32_t* states, const std::uint8_t* const* data,
                                           std::size_t blocks);

@@ -1,7 +1,7 @@
 // The face of sha256_hybrid.S: four messages, two blocks of each a turn. Compiled for the baseline CPU.
 #include "hash/kernels/kernel.h"
 
-#if defined(__x86_64__) && !defined(_WIN32)
+#if defined(__x86_64__)
 
 extern "C" void s3accel_sha256_hybrid_x4(std::uint32_t* states, const std::uint8_t* const* data,
                                          std::size_t blocks);

@@ -5,29 +5,20 @@
 // messages on the four vector pipes bind (sha256msg1 takes 2 and sha256msg2 4 of their slots) and the order
 // of instructions counts: two to four messages are generated assembly, sha256_shani.S.
 #include "hash/kernels/kernel.h"
+#include "hash/kernels/sha256_constants.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#if !defined(_WIN32)
 extern "C" {
 void s3accel_sha256_shani_x2(std::uint32_t* states, const std::uint8_t* const* data, std::size_t blocks);
 void s3accel_sha256_shani_x3(std::uint32_t* states, const std::uint8_t* const* data, std::size_t blocks);
 void s3accel_sha256_shani_x4(std::uint32_t* states, const std::uint8_t* const* data, std::size_t blocks);
 }
-#endif
 
 namespace {
 
-alignas(64) constexpr std::uint32_t kRound[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+using s3accel::kernel::kRound;
 
 // Rounds 4 * kGroup .. + 3, and the message words they allow to be computed ahead.
 template <int kGroup>
@@ -83,12 +74,10 @@ void compress(std::uint32_t* states, const std::uint8_t* const* data, std::size_
   _mm_storeu_si128(state + 1, _mm_alignr_epi8(dchg, feba, 8));
 }
 
-#if !defined(_WIN32)
 template <void (*kAssembly)(std::uint32_t*, const std::uint8_t* const*, std::size_t)>
 void compress_some(std::uint32_t* states, const std::uint8_t* const* data, std::size_t blocks) {
   if (blocks != 0) kAssembly(states, data, blocks);
 }
-#endif
 
 constexpr std::uint32_t kNeeds = s3accel::kernel::kSha | s3accel::kernel::kSse41 | s3accel::kernel::kSsse3;
 
@@ -98,13 +87,11 @@ namespace s3accel::kernel {
 
 const Sha256Kernel kSha256Shani = {"shani", "sha, sse4.1", kNeeds, 1, 130, compress};
 
-#if !defined(_WIN32)
 const Sha256Kernel kSha256ShaniMany[3] = {
     {"shani-x2", "sha, avx", kNeeds | kAvx, 2, 131, compress_some<s3accel_sha256_shani_x2>},
     {"shani-x3", "sha, avx", kNeeds | kAvx, 3, 164, compress_some<s3accel_sha256_shani_x3>},
     {"shani-x4", "sha, avx", kNeeds | kAvx, 4, 206, compress_some<s3accel_sha256_shani_x4>},
 };
-#endif
 
 }  // namespace s3accel::kernel
 
