@@ -56,14 +56,15 @@ class GivenHeaders {
  public:
   bool read(PyObject* list) {
     if (!PyList_CheckExact(list)) return false;
-    const Py_ssize_t n = PyList_GET_SIZE(list);
+    // The views below live while Python code and other threads run, which may change the list: the tuple
+    // keeps every pair.
+    pairs_ = py::reinterpret_steal<py::object>(PyList_AsTuple(list));
+    if (!pairs_) throw py::error_already_set();
+    const Py_ssize_t n = PyTuple_GET_SIZE(pairs_.ptr());
     views_.reserve(static_cast<std::size_t>(n));
-    kept_.reserve(static_cast<std::size_t>(n));
     for (Py_ssize_t i = 0; i < n; ++i) {
-      PyObject* pair = PyList_GET_ITEM(list, i);
+      PyObject* pair = PyTuple_GET_ITEM(pairs_.ptr(), i);
       if (!PyTuple_CheckExact(pair) || PyTuple_GET_SIZE(pair) != 2) return false;
-      // The views below live while Python code and other threads run, which may change the list.
-      kept_.push_back(py::reinterpret_borrow<py::object>(pair));
       HeaderView view;
       if (!plain_text(PyTuple_GET_ITEM(pair, 0), view.name) ||
           !value_of(PyTuple_GET_ITEM(pair, 1), view.value)) {
@@ -75,7 +76,9 @@ class GivenHeaders {
   }
 
   std::span<const HeaderView> views() const noexcept { return views_; }
-  PyObject* pair(std::size_t i) const noexcept { return kept_[i].ptr(); }
+  PyObject* pair(std::size_t i) const noexcept {
+    return PyTuple_GET_ITEM(pairs_.ptr(), static_cast<Py_ssize_t>(i));
+  }
 
  private:
   // Beyond ASCII Python knows more kinds of white space than we do, so Python collapses it.
@@ -90,7 +93,7 @@ class GivenHeaders {
   }
 
   std::vector<HeaderView> views_;
-  std::vector<py::object> kept_;  // the pairs, one for each view
+  py::object pairs_;  // a tuple, one pair for each view
   std::vector<py::object> joined_;
 };
 
@@ -217,7 +220,7 @@ struct SigningCall {
       if (made == nullptr) return false;
       PyList_SET_ITEM(fresh.ptr(), n, made);
     }
-    return PyList_SetSlice(header_list, 0, PyList_GET_SIZE(header_list), fresh.ptr()) == 0;
+    return PyList_SetSlice(header_list, 0, PY_SSIZE_T_MAX, fresh.ptr()) == 0;
   }
 
   PyObject* details(const HeaderSignature& s, const py::str& stamp_text) const {

@@ -10,6 +10,7 @@
 
 #include "bindings.h"
 #include "buffers.h"
+#include "locks.h"
 #include "s3accel/chunked.h"
 
 namespace s3accel::bindings {
@@ -42,11 +43,17 @@ struct PyChunkEncoder {
   std::optional<ChunkEncoder::Group> group;
   py::object buffer;  // FrameBuffer of the open group
   py::list views;
-  bool busy = false;
+  Turn turn;
+
+  // What `f` tells of the fields; a step that another thread is in is waited for.
+  template <class F>
+  auto look(F&& f) const {
+    return alone(turn.mutex, 0, f);
+  }
 
   // Views for the payload of the next group of up to `max_chunks` chunks, or None at the end.
   py::object open(std::size_t max_chunks) {
-    const Exclusive exclusive(busy);
+    const Exclusive exclusive(turn);
     if (group) throw_signing_error({Errc::wrong_order, 0});
     if (encoder.finished()) return py::none();
     const ChunkEncoder::Group next = encoder.next_group(max_chunks);
@@ -71,7 +78,7 @@ struct PyChunkEncoder {
     views = py::list();
     for (py::handle slot : slots) views.append(slot);
     views.append(all);
-    group = next;
+    alone(turn.mutex, 0, [&] { group = next; });
     return slots;
   }
 
@@ -83,7 +90,7 @@ struct PyChunkEncoder {
 
   // Copies the group's payload out of one contiguous buffer, without the GIL.
   void fill(py::handle data) {
-    const Exclusive exclusive(busy);
+    const Exclusive exclusive(turn);
     if (!group) throw_signing_error({Errc::wrong_order, 0});
     const BufferView view(data);
     if (view.bytes().size() != group->payload) {
@@ -103,7 +110,7 @@ struct PyChunkEncoder {
 
   // The next group of a payload that stays in the caller's buffer: [piece, view, piece, view, ..., piece].
   py::list seal_apart(py::handle data, std::size_t max_chunks, py::object trailer_value) {
-    const Exclusive exclusive(busy);
+    const Exclusive exclusive(turn);
     if (group || encoder.finished()) throw_signing_error({Errc::wrong_order, 0});
     const ChunkEncoder::Group next = encoder.next_group(max_chunks);
     const BufferView view(data);
@@ -117,9 +124,8 @@ struct PyChunkEncoder {
     std::vector<std::size_t> ends(next.chunks + 1), sizes(next.chunks);
     for (std::size_t i = 0; i < next.chunks; ++i) sizes[i] = encoder.slot_size(i);
     Result<void> result;
-    without_gil(view.bytes().size(), [&] {
-      result = encoder.seal_apart(next, view.bytes().data(), out.data(), ends.data(), external);
-    });
+    alone(turn.mutex, view.bytes().size(),
+          [&] { result = encoder.seal_apart(next, view.bytes().data(), out.data(), ends.data(), external); });
     if (!result) throw_signing_error(result.error());
     const py::object whole = py::reinterpret_steal<py::object>(PyMemoryView_FromObject(data.ptr()));
     if (!whole) throw py::error_already_set();
@@ -138,7 +144,7 @@ struct PyChunkEncoder {
   }
 
   py::bytes seal(py::object trailer_value) {
-    const Exclusive exclusive(busy);
+    const Exclusive exclusive(turn);
     if (!group) throw_signing_error({Errc::wrong_order, 0});
     std::string external;
     if (!trailer_value.is_none()) external = text_of(trailer_value);
@@ -160,8 +166,8 @@ struct PyChunkEncoder {
       }
     }
     Result<void> result;
-    without_gil(static_cast<std::size_t>(group->bytes),
-                [&] { result = encoder.seal(*group, data, external); });
+    alone(turn.mutex, static_cast<std::size_t>(group->bytes),
+          [&] { result = encoder.seal(*group, data, external); });
     // From here on the bytes belong to whoever sends them: our views of them end. A view somebody sliced off
     // keeps the memory alive but cannot be ended from here; writing through it would be the caller's bug.
     for (py::handle view : views) {
@@ -174,7 +180,7 @@ struct PyChunkEncoder {
     py::bytes bytes = frame->bytes;
     views = py::list();
     buffer = py::none();
-    group.reset();
+    alone(turn.mutex, 0, [&] { group.reset(); });
     if (!result) throw_signing_error(result.error());
     return bytes;
   }
@@ -234,18 +240,21 @@ void bind_chunked(py::module_& m) {
                  layout_of(decoded_length, chunk_size, key != nullptr, trailer, trailer_value_length),
                  key.get(), text_of(timestamp), text_of(seed_signature), checksum_named(text_of(checksum)));
              if (!encoder) throw_signing_error(encoder.error());
-             return std::make_unique<PyChunkEncoder>(
-                 PyChunkEncoder{std::move(encoder.value()), std::nullopt, py::none(), py::list(), false});
+             return std::unique_ptr<PyChunkEncoder>(
+                 new PyChunkEncoder{std::move(encoder.value()), std::nullopt, py::none(), py::list(), {}});
            }),
            py::arg("key").none(true), py::arg("timestamp"), py::arg("seed_signature"),
            py::arg("decoded_length"), py::arg("chunk_size"), py::arg("checksum"), py::arg("trailer_name"),
            py::arg("trailer_value_length"))
       .def_property_readonly("encoded_length",
                              [](const PyChunkEncoder& e) { return e.encoder.encoded_length(); })
-      .def_property_readonly("remaining", [](const PyChunkEncoder& e) { return e.encoder.remaining(); })
-      .def_property_readonly("finished", [](const PyChunkEncoder& e) { return e.encoder.finished(); })
-      .def_property_readonly("open_payload",
-                             [](const PyChunkEncoder& e) { return e.group ? e.group->payload : 0; })
+      .def_property_readonly(
+          "remaining", [](const PyChunkEncoder& e) { return e.look([&] { return e.encoder.remaining(); }); })
+      .def_property_readonly(
+          "finished", [](const PyChunkEncoder& e) { return e.look([&] { return e.encoder.finished(); }); })
+      .def_property_readonly(
+          "open_payload",
+          [](const PyChunkEncoder& e) { return e.look([&] { return e.group ? e.group->payload : 0; }); })
       .def("open", &PyChunkEncoder::open, py::arg("max_chunks"), py::pos_only(),
            "Writable views for the next group's payload, or None when everything was sealed.")
       .def("fill", &PyChunkEncoder::fill, py::arg("data"), py::pos_only(),
@@ -258,7 +267,7 @@ void bind_chunked(py::module_& m) {
       .def("checksum",
            [](const PyChunkEncoder& e) {
              std::uint8_t out[kSha256Size];
-             const std::size_t n = e.encoder.checksum(out);
+             const std::size_t n = e.look([&] { return e.encoder.checksum(out); });
              return to_bytes(Bytes(out, n));
            })
       .def("__reduce_ex__", [](const PyChunkEncoder&, int) -> py::object {

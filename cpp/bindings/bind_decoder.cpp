@@ -2,11 +2,13 @@
 // s3accel.verify turns them into S3's errors.
 #include <pybind11/pybind11.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "bindings.h"
 #include "buffers.h"
+#include "locks.h"
 #include "s3accel/chunk_decoder.h"
 
 namespace s3accel::bindings {
@@ -33,7 +35,13 @@ struct Checker {
 struct PyDecoder {
   ChunkDecoder decoder;
   std::shared_ptr<Checker> checker;  // nullptr: HMAC, or no signatures
-  bool busy = false;
+  Turn turn;
+
+  // What `f` tells of the decoder; a step that another thread is in is waited for.
+  template <class F>
+  auto look(F&& f) const {
+    return alone(turn.mutex, 0, [&] { return std::invoke(f, decoder); });
+  }
 
   void rethrow() const {
     if (checker && checker->raised) std::rethrow_exception(std::exchange(checker->raised, nullptr));
@@ -41,13 +49,13 @@ struct PyDecoder {
 
   // (decoded bytes, code or None, offset)
   py::tuple feed(py::handle data) {
-    const Exclusive exclusive(busy);
+    const Exclusive exclusive(turn);
     const BufferView view(data);
     PyObject* raw = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(view.bytes().size()));
     if (raw == nullptr) throw py::error_already_set();
     auto bytes = py::reinterpret_steal<py::object>(raw);
     auto* out = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(raw));
-    const auto r = without_gil(view.bytes().size(), [&] { return decoder.feed(view.bytes(), out); });
+    const auto r = alone(turn.mutex, view.bytes().size(), [&] { return decoder.feed(view.bytes(), out); });
     rethrow();
     if (!r) return py::make_tuple(py::bytes(), py::str(errc_name(r.error().code)), r.error().offset);
     raw = bytes.release().ptr();
@@ -56,14 +64,25 @@ struct PyDecoder {
   }
 
   py::tuple finish() {
-    const Exclusive exclusive(busy);
-    const auto r = decoder.finish();
+    const Exclusive exclusive(turn);
+    const auto r = alone(turn.mutex, 0, [&] { return decoder.finish(); });
     rethrow();
     py::object code = py::none();
     if (!r) code = py::str(errc_name(r.error().code));
     return py::make_tuple(code, r.error().offset);
   }
 };
+
+template <auto Getter>
+auto number(const PyDecoder& d) {
+  return d.look(Getter);
+}
+
+// A copy: what the decoder gives is a view of what the next step changes.
+template <auto Getter>
+std::string text(const PyDecoder& d) {
+  return d.look([](const ChunkDecoder& decoder) { return std::string((decoder.*Getter)()); });
+}
 
 ChunkDecoder::Config config_of(py::handle timestamp, py::handle seed_signature, bool trailer_mode,
                                std::uint64_t decoded_length, py::handle trailer_name) {
@@ -84,8 +103,8 @@ void bind_decoder(py::module_& m) {
                        bool trailer_mode, std::uint64_t decoded_length, py::handle trailer_name) {
              auto config = config_of(timestamp, seed_signature, trailer_mode, decoded_length, trailer_name);
              config.with_signatures = key != nullptr;
-             return std::make_unique<PyDecoder>(
-                 PyDecoder{ChunkDecoder(std::move(config), key.get()), nullptr, false});
+             return std::unique_ptr<PyDecoder>(
+                 new PyDecoder{ChunkDecoder(std::move(config), key.get()), nullptr, {}});
            }),
            py::arg("key").none(true), py::arg("timestamp"), py::arg("seed_signature"),
            py::arg("trailer_mode"), py::arg("decoded_length"), py::arg("trailer_name"))
@@ -98,24 +117,27 @@ void bind_decoder(py::module_& m) {
             const auto call = [checker](std::string_view to_sign, std::string_view signature) {
               return (*checker)(to_sign, signature);
             };
-            return std::make_unique<PyDecoder>(
-                PyDecoder{ChunkDecoder(std::move(config), text_of(scope), call), checker, false});
+            return std::unique_ptr<PyDecoder>(
+                new PyDecoder{ChunkDecoder(std::move(config), text_of(scope), call), checker, {}});
           },
           py::arg("check"), py::arg("scope"), py::arg("timestamp"), py::arg("seed_signature"),
           py::arg("trailer_mode"), py::arg("decoded_length"), py::arg("trailer_name"),
           "One of SigV4a: check(string to sign, signature) judges each signature of the stream.")
       .def("feed", &PyDecoder::feed, py::arg("data"), py::pos_only(), "(decoded bytes, code or None, offset)")
       .def("finish", &PyDecoder::finish, "(code or None, offset)")
-      .def_property_readonly("decoded", [](const PyDecoder& d) { return d.decoder.decoded(); })
-      .def_property_readonly("data_chunks", [](const PyDecoder& d) { return d.decoder.data_chunks(); })
-      .def_property_readonly("bad_chunk", [](const PyDecoder& d) { return d.decoder.bad_chunk(); })
-      .def_property_readonly("bad_chunk_size", [](const PyDecoder& d) { return d.decoder.bad_chunk_size(); })
-      .def_property_readonly("provided", [](const PyDecoder& d) { return d.decoder.provided(); })
-      .def_property_readonly("to_sign", [](const PyDecoder& d) { return to_bytes(d.decoder.to_sign()); })
-      .def_property_readonly("provided_signature",
-                             [](const PyDecoder& d) { return to_latin1(d.decoder.provided_signature()); })
-      .def_property_readonly("trailer_value",
-                             [](const PyDecoder& d) { return to_latin1(d.decoder.trailer_value()); })
+      .def_property_readonly("decoded", &number<&ChunkDecoder::decoded>)
+      .def_property_readonly("data_chunks", &number<&ChunkDecoder::data_chunks>)
+      .def_property_readonly("bad_chunk", &number<&ChunkDecoder::bad_chunk>)
+      .def_property_readonly("bad_chunk_size", &number<&ChunkDecoder::bad_chunk_size>)
+      .def_property_readonly("provided", &number<&ChunkDecoder::provided>)
+      .def_property_readonly("to_sign",
+                             [](const PyDecoder& d) { return to_bytes(text<&ChunkDecoder::to_sign>(d)); })
+      .def_property_readonly(
+          "provided_signature",
+          [](const PyDecoder& d) { return to_latin1(text<&ChunkDecoder::provided_signature>(d)); })
+      .def_property_readonly(
+          "trailer_value",
+          [](const PyDecoder& d) { return to_latin1(text<&ChunkDecoder::trailer_value>(d)); })
       .def("__reduce_ex__", [](const PyDecoder&, int) -> py::object {
         throw py::type_error("a ChunkDecoder holds a signing key and is not pickled");
       });

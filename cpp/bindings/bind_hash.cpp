@@ -7,6 +7,7 @@
 
 #include "bindings.h"
 #include "buffers.h"
+#include "locks.h"
 #include "s3accel/checksum.h"
 #include "s3accel/cpu.h"
 #include "s3accel/hmac.h"
@@ -20,19 +21,32 @@ namespace {
 // A CRC moves 50 GB/s: releasing the GIL pays from ten times the bytes of a hash.
 constexpr std::size_t kReleaseGilCrcBytes = 32768;
 
-py::list digests_of(py::sequence inputs) {
+// The buffers of several objects. `inputs` may be changed by another thread, or make its items as it is asked
+// for them: the tuple keeps those that were there.
+struct BufferViews {
+  explicit BufferViews(const py::sequence& inputs)
+      : items(py::reinterpret_steal<py::tuple>(PySequence_Tuple(inputs.ptr()))) {
+    if (!items) throw py::error_already_set();
+    for (py::handle item : items) {
+      views.push_back(std::make_unique<BufferView>(item));
+      spans.push_back(views.back()->bytes());
+      total += spans.back().size();
+    }
+  }
+
+  py::tuple items;
   std::vector<std::unique_ptr<BufferView>> views;
   std::vector<Bytes> spans;
   std::size_t total = 0;
-  for (py::handle item : inputs) {
-    views.push_back(std::make_unique<BufferView>(item));
-    spans.push_back(views.back()->bytes());
-    total += spans.back().size();
-  }
-  std::vector<std::uint8_t> out(spans.size() * kSha256Size);
-  without_gil(total, [&] { sha256_many(spans, out.data()); });
-  py::list result(spans.size());
-  for (std::size_t i = 0; i < spans.size(); ++i) {
+};
+
+// `many(spans, out)` over all of them, and a list of the digests.
+template <class F>
+py::list digests_of(const BufferViews& inputs, F&& many) {
+  std::vector<std::uint8_t> out(inputs.spans.size() * kSha256Size);
+  without_gil(inputs.total, [&] { many(inputs.spans, out.data()); });
+  py::list result(inputs.spans.size());
+  for (std::size_t i = 0; i < inputs.spans.size(); ++i) {
     result[i] = to_bytes(Bytes(out.data() + i * kSha256Size, kSha256Size));
   }
   return result;
@@ -43,10 +57,7 @@ class SharedSha256 {
  public:
   void update(py::handle data) {
     const BufferView view(data);
-    without_gil(view.bytes().size(), [&] {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      hash_.update(view.bytes());
-    });
+    alone(mutex_, view.bytes().size(), [&] { hash_.update(view.bytes()); });
   }
   py::bytes digest() const {
     std::uint8_t out[kSha256Size];
@@ -64,12 +75,7 @@ class SharedSha256 {
  private:
   // Finishing ends a hash; the caller may go on with this one.
   void finish_copy(std::uint8_t out[kSha256Size]) const {
-    Sha256 copy = [this] {
-      // Whoever holds the lock needs no GIL to let it go, but may hash for long: others run meanwhile.
-      const py::gil_scoped_release release;
-      const std::lock_guard<std::mutex> lock(mutex_);
-      return hash_;
-    }();
+    Sha256 copy = alone(mutex_, 0, [this] { return hash_; });
     copy.finish(out);
   }
 
@@ -160,8 +166,14 @@ PyMethodDef functions[] = {
 
 void bind_hash(py::module_& m) {
   if (PyModule_AddFunctions(m.ptr(), functions) != 0) throw py::error_already_set();
-  m.def("sha256_many", &digests_of, py::arg("inputs"), py::pos_only(),
-        "SHA-256 of each of several independent bytes-like objects, side by side in SIMD lanes.");
+  m.def(
+      "sha256_many",
+      [](const py::sequence& inputs) {
+        return digests_of(BufferViews(inputs),
+                          [](auto& spans, std::uint8_t* out) { sha256_many(spans, out); });
+      },
+      py::arg("inputs"), py::pos_only(),
+      "SHA-256 of each of several independent bytes-like objects, side by side in SIMD lanes.");
   m.def(
       "hmac_sha256",
       [](py::handle key, py::handle data) {
@@ -173,23 +185,11 @@ void bind_hash(py::module_& m) {
       py::arg("key"), py::arg("data"), py::pos_only(), "HMAC-SHA256: 32 bytes.");
   m.def(
       "hmac_sha256_many",
-      [](py::handle key, py::sequence messages) {
+      [](py::handle key, const py::sequence& messages) {
         const BufferView k(key);
-        std::vector<std::unique_ptr<BufferView>> views;
-        std::vector<Bytes> spans;
-        std::size_t total = 0;
-        for (py::handle item : messages) {
-          views.push_back(std::make_unique<BufferView>(item));
-          spans.push_back(views.back()->bytes());
-          total += spans.back().size();
-        }
-        std::vector<std::uint8_t> out(spans.size() * kSha256Size);
-        without_gil(total, [&] { HmacSha256Key(k.bytes()).sign_many(spans, out.data()); });
-        py::list result(spans.size());
-        for (std::size_t i = 0; i < spans.size(); ++i) {
-          result[i] = to_bytes(Bytes(out.data() + i * kSha256Size, kSha256Size));
-        }
-        return result;
+        return digests_of(BufferViews(messages), [&](auto& spans, std::uint8_t* out) {
+          HmacSha256Key(k.bytes()).sign_many(spans, out);
+        });
       },
       py::arg("key"), py::arg("messages"), py::pos_only(),
       "HMAC-SHA256 of each of several messages under one key, side by side in SIMD lanes.");

@@ -29,14 +29,18 @@ Names names;
 
 double now_of(SignerObject* self, bool& failed) {
   failed = false;
-  if (self->clock == nullptr) {
+  PyObject* clock = nullptr;
+  {
+    // It may be replaced while it runs.
+    const FieldGuard guard(self->lock);
+    clock = Py_XNewRef(self->clock);
+  }
+  if (clock == nullptr) {
     const auto t = std::chrono::system_clock::now().time_since_epoch();
     return static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(t).count() +
                                clock_offset.load(std::memory_order_relaxed)) *
            1e-9;
   }
-  // The clock may replace itself while it runs.
-  PyObject* clock = Py_NewRef(self->clock);
   PyObject* value = PyObject_CallNoArgs(clock);
   Py_DECREF(clock);
   if (value == nullptr) {
@@ -57,20 +61,29 @@ bool good(const std::shared_ptr<const State>& state, double now) {
   return state && now >= state->valid_from && now < state->valid_until;
 }
 
+std::shared_ptr<const State> state_of(SignerObject* self) {
+  const FieldGuard guard(self->lock);
+  return *self->state;
+}
+
 // The state for `now`, renewed by Python's _renew(now) if need be. nullptr with an exception set.
-const std::shared_ptr<const State>* state_for(SignerObject* self, double now) {
-  if (good(*self->state, now)) return self->state;
-  PyObject* seconds = PyFloat_FromDouble(now);
-  if (seconds == nullptr) return nullptr;
-  PyObject* r = PyObject_CallMethodOneArg(reinterpret_cast<PyObject*>(self), names.renew, seconds);
-  Py_DECREF(seconds);
-  if (r == nullptr) return nullptr;
-  Py_DECREF(r);
-  if (!good(*self->state, now)) {
-    PyErr_SetString(PyExc_RuntimeError, "the signer was not given a key that is good for this moment");
-    return nullptr;
+std::shared_ptr<const State> state_for(SignerObject* self, double now) {
+  // Another thread may forget the key that was just given; one that does so for ever is not waited for.
+  constexpr int kTries = 100;
+  auto state = state_of(self);
+  for (int i = 0; i < kTries && !good(state, now); ++i) {
+    PyObject* seconds = PyFloat_FromDouble(now);
+    if (seconds == nullptr) return nullptr;
+    PyObject* r = PyObject_CallMethodOneArg(reinterpret_cast<PyObject*>(self), names.renew, seconds);
+    Py_DECREF(seconds);
+    if (r == nullptr) return nullptr;
+    Py_DECREF(r);
+    state = state_of(self);
+    if (state) break;
   }
-  return self->state;
+  if (good(state, now)) return state;
+  PyErr_SetString(PyExc_RuntimeError, "the signer was not given a key that is good for this moment");
+  return nullptr;
 }
 
 bool set(PyObject* dict, PyObject* name, PyObject* value) {
@@ -98,13 +111,19 @@ std::shared_ptr<const Second> second_of(SignerObject* self) {
   bool failed = false;
   const double now = now_of(self, failed);
   if (failed) return nullptr;
-  const std::shared_ptr<const State>* state = state_for(self, now);
-  if (state == nullptr) return nullptr;
   const auto epoch = static_cast<std::int64_t>(std::floor(now));
-  const std::shared_ptr<const Second>& last = *self->second;
-  if (last && last->epoch == epoch && last->state == *state) return last;
-  auto made = std::make_shared<const Second>(*state, epoch);
-  *self->second = made;
+  {
+    const FieldGuard guard(self->lock);
+    const std::shared_ptr<const Second>& last = *self->second;
+    if (last && last->epoch == epoch && last->state == *self->state && good(last->state, now)) return last;
+  }
+  auto state = state_for(self, now);
+  if (!state) return nullptr;
+  auto made = std::make_shared<const Second>(std::move(state), epoch);
+  // The last one ends behind the lock: its end may run Python code that comes back here.
+  std::shared_ptr<const Second> last = made;
+  const FieldGuard guard(self->lock);
+  self->second->swap(last);
   return made;
 }
 
@@ -270,6 +289,14 @@ PyObject* signer_sign_many(PyObject* self, PyObject* requests) {
   });
 }
 
+// What was there ends behind the lock: its end may run Python code that comes back here.
+void replace_state(SignerObject* self, std::shared_ptr<const State> state) {
+  std::shared_ptr<const Second> second;
+  const FieldGuard guard(self->lock);
+  self->state->swap(state);
+  self->second->swap(second);
+}
+
 // _install(key, access_key_id, token, token_header, valid_from, valid_until, sign_all, add_content_sha256,
 //          sign_token)
 PyObject* signer_install(PyObject* self, PyObject* const* args, Py_ssize_t nargs) {
@@ -297,17 +324,18 @@ PyObject* signer_install(PyObject* self, PyObject* const* args, Py_ssize_t nargs
     state->selection = flags[0] != 0 ? Selection::all : Selection::recommended;
     state->add_content_sha256 = flags[1] != 0;
     state->sign_token = flags[2] != 0;
-    auto* object = reinterpret_cast<SignerObject*>(self);
-    *object->state = std::move(state);
-    object->second->reset();
+    replace_state(reinterpret_cast<SignerObject*>(self), std::move(state));
     return Py_NewRef(Py_None);
   });
 }
 
 PyObject* signer_set_clock(PyObject* self, PyObject* clock) {
   auto* object = reinterpret_cast<SignerObject*>(self);
-  PyObject* old = object->clock;
-  object->clock = clock == Py_None ? nullptr : Py_NewRef(clock);
+  PyObject* old = clock == Py_None ? nullptr : Py_NewRef(clock);
+  {
+    const FieldGuard guard(object->lock);
+    std::swap(object->clock, old);
+  }
   Py_XDECREF(old);
   return Py_NewRef(Py_None);
 }
@@ -325,15 +353,13 @@ PyObject* signer_signing_key(PyObject* self, PyObject*) {
     bool failed = false;
     const double now = now_of(object, failed);
     if (failed) return nullptr;
-    const auto* state = state_for(object, now);
-    return state != nullptr ? py::cast((*state)->key).release().ptr() : nullptr;
+    const auto state = state_for(object, now);
+    return state ? py::cast(state->key).release().ptr() : nullptr;
   });
 }
 
 PyObject* signer_forget(PyObject* self, PyObject*) {
-  auto* object = reinterpret_cast<SignerObject*>(self);
-  object->second->reset();
-  object->state->reset();
+  replace_state(reinterpret_cast<SignerObject*>(self), nullptr);
   return Py_NewRef(Py_None);
 }
 

@@ -10,6 +10,7 @@
 
 #include "bindings.h"
 #include "c_api.h"
+#include "locks.h"
 #include "received.h"
 #include "s3accel/secret.h"
 #include "s3accel/verify.h"
@@ -138,18 +139,22 @@ struct VerifierState {
   double max_skew = 0;
   py::object lookup;
   std::size_t max_keys = 0;
+  FieldLock lock;  // of what is below, and of the key in each entry
   std::unordered_map<std::string, std::shared_ptr<Entry>> keys;
   std::string wanted;  // kept for its room
 
   // The entry of these credentials, without a key if it is a new one. Shared: reading a property or asking
   // the lookup lets other threads run, and they may drop all entries.
   std::shared_ptr<Entry> entry_of(const py::object& credentials, const ParsedAuth& auth) {
-    wanted.assign(auth.access_key_id).append("/").append(auth.scope);
-    if (const auto found = keys.find(wanted);
-        found != keys.end() && found->second->credentials.is(credentials)) {
-      return found->second;
+    {
+      const FieldGuard guard(lock);
+      wanted.assign(auth.access_key_id).append("/").append(auth.scope);
+      if (const auto found = keys.find(wanted);
+          found != keys.end() && found->second->credentials.is(credentials)) {
+        return found->second;
+      }
     }
-    const std::string name = wanted;
+    std::string name = auth.access_key_id + "/" + auth.scope;
     auto entry =
         std::make_shared<Entry>(Entry{credentials, credentials.attr("session_token"), {}, HUGE_VAL, {}});
     if (!entry->token.is_none()) entry->token_text = text_of(entry->token);
@@ -157,20 +162,29 @@ struct VerifierState {
     if (!expires.is_none()) entry->expires_at = expires.cast<double>();
     // What ends with the entries may run Python code that comes back here, so the map is emptied first.
     std::unordered_map<std::string, std::shared_ptr<Entry>> dropped;
+    std::shared_ptr<Entry> replaced = entry;
+    const FieldGuard guard(lock);
     if (keys.size() >= max_keys) dropped.swap(keys);
-    keys[name] = entry;
+    keys[std::move(name)].swap(replaced);
     return entry;
   }
 
-  // False if the request names a scope that no key can have. Throws for a secret that none can be: that is
+  // nullptr if the request names a scope that no key can have. Throws for a secret that none can be: that is
   // the lookup's fault.
-  static bool derive(Entry& entry, const ParsedAuth& auth) {
+  std::shared_ptr<SigningKey> key_of(Entry& entry, const ParsedAuth& auth) {
+    {
+      const FieldGuard guard(lock);
+      if (entry.key) return entry.key;
+    }
     const py::object secret = entry.credentials.attr("secret_access_key");
     auto derived = SigningKey::derive(text_of(secret), auth.date, auth.region, auth.service);
-    if (!derived && derived.error().code == Errc::bad_scope) return false;
+    if (!derived && derived.error().code == Errc::bad_scope) return nullptr;
     if (!derived) throw_signing_error(derived.error());
-    entry.key = std::make_shared<SigningKey>(std::move(derived.value()));
-    return true;
+    auto key = std::make_shared<SigningKey>(std::move(derived.value()));
+    const FieldGuard guard(lock);
+    // Python holds keys as objects of their own: the first one stays.
+    if (!entry.key) entry.key = std::move(key);
+    return entry.key;
   }
 
   void verify(const ReceivedRequest& request, double now, Judgement& out) {
@@ -201,10 +215,9 @@ struct VerifierState {
       out.error = "expired_token";
     } else if (auth.deferred.code != Errc::ok) {
       out.error = errc_name(auth.deferred.code);
-    } else if (!entry->key && !derive(*entry, auth)) {
+    } else if (out.key = key_of(*entry, auth); !out.key) {
       out.error = errc_name(Errc::credential_malformed);
     } else {
-      out.key = entry->key;
       Text canonical, to_sign;
       const auto r = check_signature(formed.value(), auth, *out.key, canonical, to_sign);
       out.canonical = canonical.view();

@@ -4,7 +4,6 @@
 #include <pybind11/pybind11.h>
 
 #include <optional>
-#include <stdexcept>
 #include <string_view>
 
 #include "s3accel/bytes.h"
@@ -77,21 +76,6 @@ inline py::str to_latin1(std::string_view text) {
 inline bool representable(double epoch) noexcept {
   return epoch >= -62135596800.0 && epoch < 253402300800.0;
 }
-
-// Refuses a second thread on an object that works without the GIL. Set and cleared with the GIL held.
-class Exclusive {
- public:
-  explicit Exclusive(bool& busy) : busy_(busy) {
-    if (busy_) throw std::runtime_error("this object is in use by another thread");
-    busy_ = true;
-  }
-  Exclusive(const Exclusive&) = delete;
-  Exclusive& operator=(const Exclusive&) = delete;
-  ~Exclusive() { busy_ = false; }
-
- private:
-  bool& busy_;
-};
 
 // Runs `f` without the GIL if there is enough work.
 template <class F>

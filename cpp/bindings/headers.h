@@ -1,6 +1,7 @@
 // Headers as Python gives them -> views.
 #pragma once
 
+#include <pybind11/critical_section.h>
 #include <pybind11/pybind11.h>
 
 #include <string>
@@ -30,7 +31,8 @@ class HeaderList {
     if (object == nullptr || object == Py_None) return true;
     if (PyDict_CheckExact(object)) {
       // No Python code runs between two steps of this walk: add() reads str and bytes and calls nothing of
-      // theirs.
+      // theirs. Without a GIL no other thread may come between a step and add()'s hold of what it gave.
+      const py::scoped_critical_section section(object);
       PyObject *name, *value;
       Py_ssize_t at = 0;
       while (PyDict_Next(object, &at, &name, &value)) {
@@ -62,12 +64,16 @@ class HeaderList {
         py::object fast =
             py::reinterpret_steal<py::object>(PySequence_Fast(pair, "a header must be a (name, value) pair"));
         if (!fast) return false;
-        if (PySequence_Fast_GET_SIZE(fast.ptr()) != 2) {
+        if (PyList_Check(fast.ptr())) {
+          fast = py::reinterpret_steal<py::object>(PyList_AsTuple(fast.ptr()));
+          if (!fast) return false;
+        }
+        if (PyTuple_GET_SIZE(fast.ptr()) != 2) {
           PyErr_SetString(PyExc_ValueError, "a header must be a (name, value) pair");
           return false;
         }
-        PyObject* name = PySequence_Fast_GET_ITEM(fast.ptr(), 0);
-        PyObject* value = PySequence_Fast_GET_ITEM(fast.ptr(), 1);
+        PyObject* name = PyTuple_GET_ITEM(fast.ptr(), 0);
+        PyObject* value = PyTuple_GET_ITEM(fast.ptr(), 1);
         if (!add(name, value, ascii_only)) return false;
       }
     }
@@ -78,6 +84,8 @@ class HeaderList {
 
  private:
   bool add(PyObject* name, PyObject* value, bool ascii_only) {
+    hold(name);
+    hold(value);
     HeaderView view;
     if (!text_of(name, view.name)) return false;
     if (PyUnicode_Check(value) && !PyUnicode_IS_ASCII(value)) {
@@ -103,8 +111,6 @@ class HeaderList {
                    Py_TYPE(value)->tp_name);
       return false;
     }
-    hold(name);
-    hold(value);
     views_.push_back(view);
     return true;
   }

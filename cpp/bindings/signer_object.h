@@ -9,6 +9,7 @@
 
 #include "buffers.h"
 #include "c_api.h"
+#include "locks.h"
 #include "s3accel/presign.h"
 #include "s3accel/sigv4.h"
 
@@ -41,7 +42,8 @@ struct Second {
 };
 
 struct SignerObject {
-  PyObject_HEAD std::shared_ptr<const State>* state;
+  PyObject_HEAD FieldLock lock;  // of the others; all zero, as tp_alloc gives it, it is open
+  std::shared_ptr<const State>* state;
   std::shared_ptr<const Second>* second;
   PyObject* clock;  // callable giving epoch seconds, or nullptr for the system's
 };
