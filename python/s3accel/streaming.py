@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core, checksums
 from .errors import ConfigError, SourceError
+from .turns import Turn
 
 if TYPE_CHECKING:
     from .signer import Signer
@@ -72,6 +73,7 @@ class SignedStream:
         self._algorithm = algorithm
         self._value: str | None = None
         self._open: list[memoryview] | None = None
+        self._turn = Turn()
         # Four chunks fill the lanes of the kernels that need few messages; 16 MiB is the most a group may hold.
         self._max_chunks = max(
             1, min(max(4, GROUP_BYTES // chunk_size // 4 * 4), MAX_CHUNK_SIZE // chunk_size)
@@ -102,9 +104,10 @@ class SignedStream:
 
         An empty list means that only the end of the body is left to seal; None that everything is sealed.
         """
-        if self._open is None:
-            self._open = self._encoder.open(self._max_chunks)
-        return self._open
+        with self._turn:
+            if self._open is None:
+                self._open = self._encoder.open(self._max_chunks)
+            return self._open
 
     def fill(self, data: Any) -> None:
         """Copies the open group's payload from one contiguous buffer, without the GIL."""
@@ -117,19 +120,20 @@ class SignedStream:
 
     def seal(self) -> bytes:
         """The frames of the open group, ready for the wire; the last ones carry the end and the trailer."""
-        if self._open is None:
-            raise ConfigError("seal() without slots(): there is no open group")
-        trailer = None
-        if self._running is not None:
-            for view in self._open:
-                self._running.update(view)
-            if self._encoder.open_payload == self._encoder.remaining:
-                trailer = checksums.encode(self._running.digest())
-        self._open = None
-        frames = self._encoder.seal(trailer)
-        if self._encoder.finished:
-            self._note_checksum(trailer)
-        return frames
+        with self._turn:
+            if self._open is None:
+                raise ConfigError("seal() without slots(): there is no open group")
+            trailer = None
+            if self._running is not None:
+                for view in self._open:
+                    self._running.update(view)
+                if self._encoder.open_payload == self._encoder.remaining:
+                    trailer = checksums.encode(self._running.digest())
+            self._open = None
+            frames = self._encoder.seal(trailer)
+            if self._encoder.finished:
+                self._note_checksum(trailer)
+            return frames
 
     def pieces(self, data: Any) -> Iterator[bytes | memoryview]:
         """The encoded body of a contiguous buffer without copying it: headers, and views of `data` between.
@@ -149,14 +153,17 @@ class SignedStream:
         while True:
             group = view[at : at + self._max_chunks * self.chunk_size]
             at += len(group)
-            trailer = None
-            if self._running is not None:
-                self._running.update(group)
-                if at == len(view):
-                    trailer = checksums.encode(self._running.digest())
-            yield from self._encoder.seal_apart(group, self._max_chunks, trailer)
-            if self._encoder.finished:
-                self._note_checksum(trailer)
+            with self._turn:
+                trailer = None
+                if self._running is not None:
+                    self._running.update(group)
+                    if at == len(view):
+                        trailer = checksums.encode(self._running.digest())
+                pieces = self._encoder.seal_apart(group, self._max_chunks, trailer)
+                if last := self._encoder.finished:
+                    self._note_checksum(trailer)
+            yield from pieces
+            if last:
                 return
 
     def _note_checksum(self, trailer: str | None) -> None:

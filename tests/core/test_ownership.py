@@ -195,6 +195,21 @@ def test_a_thread_that_changes_the_list_botocore_signs() -> None:
     run_beside(change, work)
 
 
+def test_sequences_that_make_their_items_as_they_are_asked() -> None:
+    class Made:
+        def __len__(self) -> int:
+            return 300
+
+        def __getitem__(self, i: int) -> bytes:
+            if i >= 300:
+                raise IndexError
+            return bytes([i % 256]) * 50
+
+    every = [bytes([i % 256]) * 50 for i in range(300)]
+    assert _core.sha256_many(Made()) == [hashlib.sha256(one).digest() for one in every]  # type: ignore[arg-type]
+    assert _core.hmac_sha256_many(b"k", Made()) == [_core.hmac_sha256(b"k", one) for one in every]  # type: ignore[arg-type]
+
+
 # -- objects with state
 
 

@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "clock",
         "checksums",
+        "turns",
         "signer",
         "streaming",
         "verify",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core, checksums
 from ..errors import ConfigError
 from ..streaming import DEFAULT_CHUNK_SIZE, GROUP_BYTES, SignedStream, encoded_length, stream_headers
+from ..turns import Turn
 from .ecdsa import ALGORITHM, SigningKeyV4a
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class SignedStreamV4a(SignedStream):
         self._running = None if algorithm is None else checksums.new(algorithm.name)
         self._value: str | None = None
         self._open: list[memoryview] | None = None
+        self._turn = Turn()
         self._max_chunks = max(1, GROUP_BYTES // chunk_size)
         head = f"{timestamp}\n{timestamp[:8]}/{signer.service}/aws4_request\n"
         encoder = _Encoder(key, head, seed, decoded_length, chunk_size, self.checksum_header)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core, checksums
 from ..errors import VerificationError
+from ..turns import Turn
 
 if TYPE_CHECKING:
     from . import VerifiedRequest
@@ -56,6 +57,7 @@ class BodyVerifier:
     def __init__(self, request: VerifiedRequest, key: Any, headers: Sequence[tuple[str, str]]) -> None:
         self._request = request
         self._length = 0
+        self._turn = Turn()
         self._decoder: _core.ChunkDecoder | None = None
         self._sha256: _core.Sha256 | None = None
         self._expected_sha256 = ""
@@ -161,22 +163,24 @@ class BodyVerifier:
 
         Raises:
             VerificationError: framing, length, chunk size or a chunk's signature is wrong.
+            RuntimeError: another thread is feeding.
         """
-        if self._decoder is None:
-            piece = bytes(data)
-        else:
-            piece, code, _ = self._decoder.feed(data)
-            if code is not None:
-                raise self._refusal(code)
-        self._length += len(piece)
-        if piece:
-            self._md5.update(piece)
-            self._crc64.update(piece)
-            if self._sha256 is not None:
-                self._sha256.update(piece)
-            if self._checksum is not None:
-                self._checksum.update(piece)
-        return piece
+        with self._turn:
+            if self._decoder is None:
+                piece = bytes(data)
+            else:
+                piece, code, _ = self._decoder.feed(data)
+                if code is not None:
+                    raise self._refusal(code)
+            self._length += len(piece)
+            if piece:
+                self._md5.update(piece)
+                self._crc64.update(piece)
+                if self._sha256 is not None:
+                    self._sha256.update(piece)
+                if self._checksum is not None:
+                    self._checksum.update(piece)
+            return piece
 
     def finish(self) -> BodyReport:
         """Must be called at the end of the body.
@@ -184,7 +188,12 @@ class BodyVerifier:
         Raises:
             VerificationError: the body ended early, its trailer is wrong, or a hash does not agree. The
                 order is S3's: framing, payload hash, Content-MD5, flexible checksum.
+            RuntimeError: another thread is feeding.
         """
+        with self._turn:
+            return self._finish()
+
+    def _finish(self) -> BodyReport:
         request = self._request
         chunks = 0
         if self._decoder is not None:
