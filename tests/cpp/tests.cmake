@@ -44,6 +44,13 @@ foreach(_name IN LISTS _kernel_names)
 endforeach()
 set_tests_properties(core ${_kernel_tests} PROPERTIES SKIP_RETURN_CODE 77)
 
+# What threads share. With S3ACCEL_SANITIZE=thread this is the one to run: `ctest -R threads`.
+find_package(Threads REQUIRED)
+add_executable(s3accel_threads_tests ${CMAKE_CURRENT_LIST_DIR}/test_threads.cpp)
+target_link_libraries(s3accel_threads_tests PRIVATE s3accel_core Threads::Threads)
+target_compile_options(s3accel_threads_tests PRIVATE -Wall -Wextra -Wshadow)
+add_test(NAME threads COMMAND s3accel_threads_tests)
+
 # Reads of memory nobody wrote, in the kernels that valgrind knows (neither SHA-NI nor AVX-512; assembly is
 # checked too, which sanitizers cannot do). The tests count allocations with an operator new of their own: its
 # pairs with free() are not mismatches.
