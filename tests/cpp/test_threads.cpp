@@ -1,4 +1,4 @@
-// What threads share in the core: the choice of kernels at first use, keys, moments, the cache of keys. A
+// What threads share in the core: the choice of kernels at first use, keys, timed keys, the cache of keys. A
 // program of its own, since the first use comes once in a process: to be built with S3ACCEL_SANITIZE=thread
 // as well, which sees a race even where it spoils nothing. Every result is compared with one that a single
 // thread made.
@@ -12,9 +12,10 @@
 #include "s3accel/checksum.h"
 #include "s3accel/cpu.h"
 #include "s3accel/hmac.h"
+#include "s3accel/key_cache.h"
+#include "s3accel/presign.h"
 #include "s3accel/sha256.h"
 #include "s3accel/sigv4.h"
-#include "s3accel/verbatim.h"
 #include "s3accel/verify.h"
 
 using namespace s3accel;
@@ -96,9 +97,9 @@ void one_key_signs_for_all() {
   });
 }
 
-void one_moment_signs_presigns_and_is_verified() {
+void one_timed_key_signs_presigns_and_is_verified() {
   const SigningKey key = key_of("secret");
-  const Moment moment(key, Timestamp::parse("20260101T120000Z").value());
+  const TimedKey timed(key, Timestamp::parse("20260101T120000Z").value());
   const HeaderView header{"x-amz-meta-a", "1"};
   SignRequest request;
   request.method = "GET";
@@ -106,16 +107,16 @@ void one_moment_signs_presigns_and_is_verified() {
   request.headers = {&header, 1};
   request.payload_hash = kEmptyHash;
   HeaderSignature expected;
-  CHECK(sign_headers(moment, "AKID", request, expected).ok());
+  CHECK(sign_headers(timed, "AKID", request, expected).ok());
   PresignRequest base;
   base.method = "GET";
   base.url = "https://h/b/";
   PresignTemplate shared;
-  CHECK(presign_prepare(moment, "AKID", base, shared).ok());
+  CHECK(presign_prepare(timed, "AKID", base, shared).ok());
   const std::vector<std::string_view> keys(kPresignBatch, "a key");
   Text urls;
   std::vector<std::size_t> ends(keys.size());
-  presign_batch(moment, shared, keys, urls, ends.data());
+  presign_batch(timed, shared, keys, urls, ends.data());
 
   const HeaderView received[] = {{"host", "h"},
                                  {"x-amz-meta-a", "1"},
@@ -127,20 +128,22 @@ void one_moment_signs_presigns_and_is_verified() {
   arrived.target = "/b/k";
   arrived.headers = received;
   VerifyPolicy policy;
-  policy.now = moment.now().epoch();
+  policy.now = timed.now().epoch();
 
   together(200, [&](int, int) {
     HeaderSignature made;
-    CHECK(sign_headers(moment, "AKID", request, made).ok());
+    CHECK(sign_headers(timed, "AKID", request, made).ok());
     CHECK(made.authorization.view() == expected.authorization.view());
     Text out;
     std::vector<std::size_t> at(keys.size());
-    presign_batch(moment, shared, keys, out, at.data());
+    presign_batch(timed, shared, keys, out, at.data());
     CHECK(out.view() == urls.view());
     ParsedAuth auth;
     Text canonical, to_sign;
-    CHECK(parse_auth(arrived, policy, auth).ok());
-    CHECK(check_signature(arrived, auth, key, canonical, to_sign).ok());
+    const auto formed = well_formed(arrived);
+    CHECK(formed.ok());
+    CHECK(parse_auth(formed.value(), policy, auth).ok());
+    CHECK(check_signature(formed.value(), auth, key, canonical, to_sign).ok());
   });
 }
 
@@ -168,7 +171,7 @@ void one_cache_of_keys() {
 int main() {
   kernels_are_chosen_once();
   one_key_signs_for_all();
-  one_moment_signs_presigns_and_is_verified();
+  one_timed_key_signs_presigns_and_is_verified();
   one_cache_of_keys();
   std::printf("4 passed in %d threads, %d checks failed\n", kThreads, failures.load());
   return failures.load() == 0 ? 0 : 1;
