@@ -28,7 +28,7 @@ enum Flags : long {
   kUnsigned = 8,  // a service with unsigned payload: UNSIGNED-PAYLOAD in the header
 };
 
-struct SignerObject {
+struct BotocoreObject {
   PyObject_HEAD SigningKeyCache* keys;
   std::atomic<std::uint64_t> signed_, presigned;
 };
@@ -121,7 +121,7 @@ PyObject* none() {
   return Py_NewRef(Py_None);
 }
 
-// What sign and presign share, read from the tuples that both take. All views borrow from the call's
+// What sign and presign share. All views borrow from the call's
 // arguments.
 struct SigningCall {
   PyObject *header_list, *context;
@@ -138,34 +138,30 @@ struct SigningCall {
   botocore::Signing signing;
   botocore::Request request;
 
-  // False: botocore must do it. request: (headers, context, method, url), signer: (access key, secret, token,
-  // region, service), rules: (names that are not signed, a function that normalizes a path or None, flags).
-  bool read(SignerObject* self, PyObject* a_request, PyObject* a_signer, PyObject* now, PyObject* a_rules) {
-    if (!fixed(a_request, 4) || !fixed(a_signer, 5) || !fixed(a_rules, 3)) {
-      PyErr_SetString(PyExc_TypeError, "request, signer and rules are tuples of 4, 5 and 3");
-      throw py::error_already_set();
-    }
-    const auto part = [](PyObject* tuple, Py_ssize_t i) { return PyTuple_GET_ITEM(tuple, i); };
-    flags = PyLong_AsLong(part(a_rules, 2));
+  // The arguments that sign and presign share: headers, context, method, url, now, access key, secret, token,
+  // region, service, names that are not signed, a function that normalizes a path or None, payload, query,
+  // flags. False: botocore must do it.
+  bool read(BotocoreObject* self, PyObject* const* a) {
+    flags = PyLong_AsLong(a[14]);
     if (flags == -1 && PyErr_Occurred() != nullptr) throw py::error_already_set();
-    header_list = part(a_request, 0);
-    context = part(a_request, 1);
-    if (!PyDict_Check(context) || !plain_text(part(a_request, 2), request.method) ||
-        !plain_text(part(a_request, 3), url_text) || !stamp_of(now, stamp)) {
+    header_list = a[0];
+    context = a[1];
+    if (!PyDict_Check(context) || !plain_text(a[2], request.method) || !plain_text(a[3], url_text) ||
+        !stamp_of(a[4], stamp)) {
       return false;
     }
     std::string_view secret, region, service;
-    if (!plain_text(part(a_signer, 0), access_key) || !plain_text(part(a_signer, 1), secret) ||
-        !plain_text(part(a_signer, 3), region) || !plain_text(part(a_signer, 4), service)) {
+    if (!plain_text(a[5], access_key) || !plain_text(a[6], secret) || !plain_text(a[8], region) ||
+        !plain_text(a[9], service)) {
       return false;
     }
-    token = part(a_signer, 2);
+    token = a[7];
     if (token != Py_None && !plain_text(token, signing.session_token.emplace())) return false;
     if (!botocore::split_url(url_text, url, host) || !headers.read(header_list)) return false;
-    read_skipped(part(a_rules, 0));
+    read_skipped(a[10]);
     if (skipped.size() != static_cast<std::size_t>(PyTuple_GET_SIZE(skipped_owner.ptr()))) return false;
     request.path = url.path;
-    if (PyObject* normalize = part(a_rules, 1); normalize != Py_None && !botocore::path_is_normal(url.path)) {
+    if (PyObject* normalize = a[11]; normalize != Py_None && !botocore::path_is_normal(url.path)) {
       const py::str text(url.path.data(), url.path.size());
       path_owner = py::reinterpret_steal<py::object>(PyObject_CallOneArg(normalize, text.ptr()));
       if (!path_owner) throw py::error_already_set();
@@ -232,10 +228,6 @@ struct SigningCall {
   }
 
  private:
-  static bool fixed(PyObject* tuple, Py_ssize_t n) {
-    return PyTuple_CheckExact(tuple) && PyTuple_GET_SIZE(tuple) == n;
-  }
-
   void read_skipped(PyObject* words) {
     skipped_owner = py::reinterpret_steal<py::object>(PySequence_Tuple(words));
     if (!skipped_owner) throw py::error_already_set();
@@ -266,24 +258,24 @@ struct SigningCall {
   }
 };
 
-// sign(request, signer, now, rules, payload, query): True, or the stages if asked for.
+// sign(what SigningCall::read reads): True, or the stages if asked for.
 PyObject* core_sign(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
   return guarded([&]() -> PyObject* {
-    if (nargs != 6) {
-      PyErr_SetString(PyExc_TypeError, "sign() takes 6 arguments");
+    if (nargs != 15) {
+      PyErr_SetString(PyExc_TypeError, "sign() takes 15 arguments");
       return nullptr;
     }
-    auto* self = reinterpret_cast<SignerObject*>(object);
+    auto* self = reinterpret_cast<BotocoreObject*>(object);
     SigningCall call;
-    if (!call.read(self, args[0], args[1], args[2], args[3]) || !call.read_payload(args[4])) return none();
+    if (!call.read(self, args) || !call.read_payload(args[12])) return none();
     botocore::Headers placed;
     if (!botocore::place_headers(call.headers.views(), call.signing, call.request.payload_hash, placed)) {
       return none();
     }
     call.request.query = call.url.query;
-    if (args[5] != Py_None) {
+    if (args[13] != Py_None) {
       call.request.sort_query = false;
-      if (!plain_text(args[5], call.request.query)) return none();
+      if (!plain_text(args[13], call.request.query)) return none();
     }
     HeaderSignature signature;
     if (!botocore::sign(call.request, placed, call.access_key, *call.key, call.signing.timestamp,
@@ -300,26 +292,26 @@ PyObject* core_sign(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
   });
 }
 
-// presign(request, signer, now, rules, payload, query, expires, token_parameter): the URL, or (URL, stages)
-// if detailed. `query` holds the encoded parameters of the operation, without those of the signature.
+// presign(the same, expires, token_parameter): the URL, or (URL, stages) if detailed. `query` holds the
+// encoded parameters of the operation, without those of the signature.
 PyObject* core_presign(PyObject* object, PyObject* const* args, Py_ssize_t nargs) {
   return guarded([&]() -> PyObject* {
-    if (nargs != 8) {
-      PyErr_SetString(PyExc_TypeError, "presign() takes 8 arguments");
+    if (nargs != 17) {
+      PyErr_SetString(PyExc_TypeError, "presign() takes 17 arguments");
       return nullptr;
     }
-    auto* self = reinterpret_cast<SignerObject*>(object);
+    auto* self = reinterpret_cast<BotocoreObject*>(object);
     SigningCall call;
-    if (!call.read(self, args[0], args[1], args[2], args[3]) || call.url.has_fragment) return none();
+    if (!call.read(self, args) || call.url.has_fragment) return none();
     botocore::Presigning wish;
-    if (!plain_text(args[5], wish.given_query) || !plain_text(args[6], wish.expires) ||
-        !plain_text(args[7], wish.token_parameter)) {
+    if (!plain_text(args[13], wish.given_query) || !plain_text(args[15], wish.expires) ||
+        !plain_text(args[16], wish.token_parameter)) {
       return none();
     }
     // A presigned request's payload is what a header of it says, for S3 too.
     call.signing.kind = botocore::Kind::generic;
     call.signing.unsigned_payload = false;
-    if (!call.read_payload(args[4])) return none();
+    if (!call.read_payload(args[12])) return none();
     wish.access_key_id = call.access_key;
     wish.timestamp = call.signing.timestamp;
     wish.session_token = call.signing.session_token;
@@ -359,7 +351,7 @@ PyObject* signer_key(PyObject* object, PyObject* const* args, Py_ssize_t nargs) 
       if (!plain_text(args[i], texts[i])) return none();
     }
     const auto key =
-        reinterpret_cast<SignerObject*>(object)->keys->get(texts[0], texts[1], texts[2], texts[3]);
+        reinterpret_cast<BotocoreObject*>(object)->keys->get(texts[0], texts[1], texts[2], texts[3]);
     return key ? py::cast(key).release().ptr() : none();
   });
 }
@@ -367,7 +359,7 @@ PyObject* signer_key(PyObject* object, PyObject* const* args, Py_ssize_t nargs) 
 PyObject* signer_clear(PyObject* object, PyObject* random_key) {
   return guarded([&]() -> PyObject* {
     const BufferView view(random_key);
-    reinterpret_cast<SignerObject*>(object)->keys->clear(view.bytes());
+    reinterpret_cast<BotocoreObject*>(object)->keys->clear(view.bytes());
     return none();
   });
 }
@@ -393,7 +385,7 @@ PyObject* signer_unchanged(PyObject*, PyObject* const* args, Py_ssize_t nargs) {
 }
 
 PyObject* signer_counts(PyObject* object, PyObject*) {
-  auto* self = reinterpret_cast<SignerObject*>(object);
+  auto* self = reinterpret_cast<BotocoreObject*>(object);
   return Py_BuildValue("KKn", static_cast<unsigned long long>(self->signed_.load()),
                        static_cast<unsigned long long>(self->presigned.load()),
                        static_cast<Py_ssize_t>(self->keys->size()));
@@ -406,7 +398,7 @@ PyObject* signer_new(PyTypeObject* type, PyObject* args, PyObject*) {
     const BufferView view(random_key);
     PyObject* self = type->tp_alloc(type, 0);
     if (self == nullptr) return nullptr;
-    auto* object = reinterpret_cast<SignerObject*>(self);
+    auto* object = reinterpret_cast<BotocoreObject*>(self);
     object->keys = nullptr;
     new (&object->signed_) std::atomic<std::uint64_t>(0);
     new (&object->presigned) std::atomic<std::uint64_t>(0);
@@ -421,7 +413,7 @@ PyObject* signer_new(PyTypeObject* type, PyObject* args, PyObject*) {
 
 void signer_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
-  delete reinterpret_cast<SignerObject*>(self)->keys;
+  delete reinterpret_cast<BotocoreObject*>(self)->keys;
   type->tp_free(self);
   Py_DECREF(type);
 }
@@ -447,7 +439,7 @@ PyType_Slot slots[] = {
     {0, nullptr},
 };
 
-PyType_Spec spec = {"s3accel._core.BotocoreSigner", sizeof(SignerObject), 0, Py_TPFLAGS_DEFAULT, slots};
+PyType_Spec spec = {"s3accel._core.BotocoreSigner", sizeof(BotocoreObject), 0, Py_TPFLAGS_DEFAULT, slots};
 
 }  // namespace
 

@@ -298,32 +298,45 @@ class ChunkDecoder:
 
 @final
 class BotocoreSigner:
-    """The native half of `s3accel.adapters.botocore`; arguments are positional and borrowed.
-
-    request: (headers, context, method, url); the header list and the context are changed.
-    signer: (access key, secret, token, region, service).
-    rules: (names that are not signed, a function that normalizes a path or None, flags).
-    """
+    """The native half of `s3accel.adapters.botocore`; arguments are positional and borrowed."""
 
     def __new__(cls, random_key: _Buffer, /) -> Self: ...
     def sign(
         self,
-        request: tuple[list[tuple[str, str]], dict[str, Any], str, str],
-        signer: tuple[str, str, str | None, str, str],
+        headers: list[tuple[str, str]],
+        context: dict[str, Any],
+        method: str,
+        url: str,
         now: Any,
-        rules: tuple[Iterable[str], Callable[[str], str] | None, int],
+        access_key: str,
+        secret: str,
+        token: str | None,
+        region: str,
+        service: str,
+        blacklist: Iterable[str],
+        normalize: Callable[[str], str] | None,
         payload: str | _Buffer | None,
         query: str | None,
+        flags: int,
         /,
     ) -> Any: ...
     def presign(
         self,
-        request: tuple[list[tuple[str, str]], dict[str, Any], str, str],
-        signer: tuple[str, str, str | None, str, str],
+        headers: list[tuple[str, str]],
+        context: dict[str, Any],
+        method: str,
+        url: str,
         now: Any,
-        rules: tuple[Iterable[str], Callable[[str], str] | None, int],
+        access_key: str,
+        secret: str,
+        token: str | None,
+        region: str,
+        service: str,
+        blacklist: Iterable[str],
+        normalize: Callable[[str], str] | None,
         payload: str | _Buffer | None,
         query: str,
+        flags: int,
         expires: str,
         token_parameter: str,
         /,

@@ -173,8 +173,8 @@ def test_a_thread_that_changes_the_list_botocore_signs() -> None:
     body = b"x" * 65536
 
     def sign() -> str:
-        key = ("AK", "secret", None, "us-east-1", "s3")
-        assert core.sign((headers, {}, "PUT", URL), key, now, ([], None, 1), body, None) is True
+        key = ("AK", "secret", None, "us-east-1", "s3", [], None)
+        assert core.sign(headers, {}, "PUT", URL, now, *key, body, None, 1) is True
         made = dict(headers)["Authorization"]
         headers[:] = [first, ("Host", "h")]
         return str(made)

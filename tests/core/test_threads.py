@@ -214,8 +214,8 @@ def test_the_signer_of_botocore() -> None:
     shared: list[Any] = []
 
     def sign(headers: list[Any], secret: str) -> Any:
-        who = ("AK", secret, None, "us-east-1", "s3")
-        return core.sign((headers, {}, "PUT", URL), who, now, ([], None, 1), b"", None)
+        args = ("AK", secret, None, "us-east-1", "s3", [], None, b"", None, 1)
+        return core.sign(headers, {}, "PUT", URL, now, *args)
 
     def own(secret: str) -> dict[str, str]:
         headers = [("Host", "h"), ("x-amz-meta-a", "1")]

@@ -79,8 +79,6 @@ class _Native:
     _s3accel_flags = 0
     _s3accel_originals: tuple[Any, ...] = ()
     credentials: Any
-    _region_name: str
-    _service_name: str
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -103,24 +101,12 @@ class _Native:
             and headers.policy is compat32
         )
 
-    def _s3accel_signer(self, credentials: Any) -> tuple[str, str, str | None, str, str]:
-        """With what the core signs."""
-        return (
-            credentials.access_key,
-            credentials.secret_key,
-            credentials.token,
-            self._region_name,
-            self._service_name,
-        )
-
-    def _s3accel_rules(self, flags: int) -> tuple[Any, Any, int]:
-        """By which of botocore's rules."""
-        normalize = None if flags & S3 else self._normalize_url_path  # type: ignore[attr-defined]
-        return (_auth.SIGNED_HEADERS_BLACKLIST, normalize, flags)
-
 
 class _Header(_Native):
     """Header signing."""
+
+    _region_name: str
+    _service_name: str
 
     def add_auth(self, request: Any) -> Any:
         credentials = self.credentials
@@ -156,12 +142,21 @@ class _Header(_Native):
             flags |= UNSIGNED
         debug = logger.isEnabledFor(logging.DEBUG)
         done = core.sign(
-            (request.headers._headers, context, request.method, request.url),
-            self._s3accel_signer(credentials),
+            request.headers._headers,
+            context,
+            request.method,
+            request.url,
             now(),
-            self._s3accel_rules(flags | DETAILED if debug else flags),
+            credentials.access_key,
+            credentials.secret_key,
+            credentials.token,
+            self._region_name,
+            self._service_name,
+            _auth.SIGNED_HEADERS_BLACKLIST,
+            None if flags & S3 else self._normalize_url_path,  # type: ignore[attr-defined]
             payload if payload is not None else payload_of(self, request, flags & S3),
             self.canonical_query_string(request) if request.params else None,  # type: ignore[attr-defined]
+            flags | DETAILED if debug else flags,
         )
         if done is not None:
             if debug:
@@ -173,6 +168,8 @@ class _Header(_Native):
 class _Query(_Native):
     """Presigned URLs."""
 
+    _region_name: str
+    _service_name: str
     _expires: Any
     _s3accel_token = "X-Amz-Security-Token"  # noqa: S105  a parameter's name
 
@@ -191,12 +188,21 @@ class _Query(_Native):
         # Parameters in the body move into the URL, so that nothing is left to hash.
         payload = _auth.UNSIGNED_PAYLOAD if s3 else payload_of(self, request, s3, empty=True)
         url = core.presign(
-            (headers._headers, request.context, request.method, request.url),
-            self._s3accel_signer(credentials),
+            headers._headers,
+            request.context,
+            request.method,
+            request.url,
             now(),
-            self._s3accel_rules(self._s3accel_flags | DETAILED if debug else self._s3accel_flags),
+            credentials.access_key,
+            credentials.secret_key,
+            credentials.token,
+            self._region_name,
+            self._service_name,
+            _auth.SIGNED_HEADERS_BLACKLIST,
+            None if s3 else self._normalize_url_path,  # type: ignore[attr-defined]
             payload,
             operation,
+            self._s3accel_flags | DETAILED if debug else self._s3accel_flags,
             str(self._expires),
             self._s3accel_token,
         )

@@ -127,12 +127,21 @@ class _Template:
         frozen = credentials.get_frozen_credentials()
         auth = self.auth
         url: str | None = core.presign(
-            (list(self.headers), {}, self.method, self.before + _core.uri_encode(key, True)),
-            auth._s3accel_signer(frozen),
+            list(self.headers),
+            {},
+            self.method,
+            self.before + _core.uri_encode(key, True),
             now(),
-            auth._s3accel_rules(auth._s3accel_flags),
+            frozen.access_key,
+            frozen.secret_key,
+            frozen.token,
+            auth._region_name,
+            auth._service_name,
+            _auth.SIGNED_HEADERS_BLACKLIST,
+            None,
             self.payload,
             self.operation,
+            auth._s3accel_flags,
             str(expires),
             auth._s3accel_token,
         )
