@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 try:
     from . import _core
 except ImportError as error:
-    if "S3ACCEL_KERNEL" not in str(error):
+    if "subinterpreter" in str(error):
+        error.msg = (
+            f"{error}\ns3accel does not support isolated subinterpreters, and no other build of it does: import it "
+            "in the main interpreter, and sign there or in processes of their own."
+        )
+    elif "S3ACCEL_KERNEL" not in str(error):
         # Not `args`: it is `msg` that a traceback shows of an ImportError.
         error.msg = (
             f"{error}\nThe compiled core of s3accel could not be loaded. From a source tree, build it with "

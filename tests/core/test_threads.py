@@ -488,3 +488,18 @@ def test_a_stream_and_a_body_refuse_a_second_thread() -> None:
 def test_the_module_does_not_bring_the_gil_back() -> None:
     program = "import sys, s3accel; raise SystemExit(sys._is_gil_enabled())"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_an_isolated_subinterpreter_is_told_so() -> None:
+    """Whoever meets it must not be sent to build again what is built."""
+    interpreters = pytest.importorskip(
+        "_interpreters", reason="isolated subinterpreters came with CPython 3.12"
+    )
+    made = interpreters.create()
+    try:
+        said = interpreters.exec(made, f"import sys; sys.path[:] = {sys.path!r}; import s3accel")
+    finally:
+        interpreters.destroy(made)
+    assert said.type.__name__ == "ImportError"
+    assert "does not support isolated subinterpreters" in said.msg
+    assert "pip install" not in said.msg
