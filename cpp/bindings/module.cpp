@@ -67,7 +67,7 @@ void close_classes(py::module_& m) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The compiled core of s3accel. Private: use the modules of the package.";
   // A kernel that was asked for by name and cannot run must not be replaced in silence.
   if (const char* error = s3accel::kernel_selection_error()) throw pybind11::import_error(error);
