@@ -51,6 +51,17 @@ target_link_libraries(s3accel_threads_tests PRIVATE s3accel_core Threads::Thread
 target_compile_options(s3accel_threads_tests PRIVATE -Wall -Wextra -Wshadow)
 add_test(NAME threads COMMAND s3accel_threads_tests)
 
+# What a universal2 build compiles. It reads Ninja's commands, so it needs Ninja.
+find_program(S3ACCEL_NINJA NAMES ninja ninja-build)
+if(S3ACCEL_NINJA AND NOT CMAKE_OSX_ARCHITECTURES)
+  add_test(NAME universal2 COMMAND ${CMAKE_COMMAND} -DSOURCE=${PROJECT_SOURCE_DIR}
+                                   -DFOLDER=${CMAKE_CURRENT_BINARY_DIR}/universal -DNINJA=${S3ACCEL_NINJA}
+                                   -DCXX=${CMAKE_CXX_COMPILER} -DC=${CMAKE_C_COMPILER}
+                                   -P ${CMAKE_CURRENT_LIST_DIR}/universal.cmake)
+else()
+  message(STATUS "universal2 is left out: no ninja, or a build for chosen architectures")
+endif()
+
 # Reads of memory nobody wrote, in the kernels that valgrind knows (neither SHA-NI nor AVX-512; assembly is
 # checked too, which sanitizers cannot do). The tests count allocations with an operator new of their own: its
 # pairs with free() are not mismatches.

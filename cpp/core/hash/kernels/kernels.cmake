@@ -4,7 +4,8 @@ set(_kernels ${CMAKE_CURRENT_LIST_DIR})
 set(_kernel_sources cpuid.cpp crc_portable.cpp lanes.cpp registry.cpp sha256_portable.cpp)
 
 # What is built for. One macOS build can be for both ("universal2"): each file is then empty for the other one, and
-# each flag says for which it is.
+# each flag says for which it is. Two words on the command line and not SHELL:, which CMake knows in options of targets
+# only. tests/cpp/universal.cmake reads the commands.
 if(CMAKE_OSX_ARCHITECTURES)
   set(_architectures ${CMAKE_OSX_ARCHITECTURES})
 else()
@@ -16,7 +17,7 @@ macro(_kernel file architecture)
   list(APPEND _kernel_sources ${file})
   foreach(_flag ${ARGN})
     if(_architecture_count GREATER 1)
-      set(_flag "SHELL:-Xarch_${architecture} ${_flag}")
+      set(_flag -Xarch_${architecture} ${_flag})
     endif()
     set_property(SOURCE ${_kernels}/${file} APPEND PROPERTY COMPILE_OPTIONS ${_flag})
   endforeach()
