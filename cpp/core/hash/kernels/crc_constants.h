@@ -28,11 +28,12 @@ consteval std::uint64_t scaled_power(std::uint64_t polynomial, int n) {
 }
 
 // The quotient of x^128 by the scaled polynomial without its x^0 term, reflected, with x^64 in bit 0.
-consteval std::uint64_t quotient(std::uint64_t polynomial) {
-  std::uint64_t q = 1, rest = polynomial;  // x^64 goes once, the polynomial below its top power remains
+template <std::uint64_t kPolynomial>
+consteval std::uint64_t quotient() {
+  std::uint64_t q = 1, rest = kPolynomial;  // x^64 goes once, the polynomial below its top power remains
   for (int bit = 1; bit < 64; ++bit) {
     if (rest & 1) q |= std::uint64_t{1} << bit;
-    rest = (rest >> 1) ^ (rest & 1 ? polynomial : 0);
+    rest = (rest >> 1) ^ (rest & 1 ? kPolynomial : 0);
   }
   return q;
 }
@@ -42,15 +43,23 @@ struct Pair {
   std::uint64_t low, high;
 };
 
+// This and `quotient` are templates outside of Constants because clang 14 evaluates no other consteval
+// function there.
+template <int kWidth, std::uint64_t kPolynomial>
+consteval Pair fold_over(int distance) {
+  return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
+}
+
 template <int kWidth, std::uint64_t kPolynomial>
 struct Constants {
-  static consteval Pair over(int distance) {
-    return {power<kWidth>(kPolynomial, distance + 63), power<kWidth>(kPolynomial, distance - 1)};
-  }
-  static constexpr Pair k2048 = over(2048), k1024 = over(1024), k512 = over(512), k384 = over(384),
-                        k256 = over(256), k128 = over(128);
+  static constexpr Pair k2048 = fold_over<kWidth, kPolynomial>(2048);
+  static constexpr Pair k1024 = fold_over<kWidth, kPolynomial>(1024);
+  static constexpr Pair k512 = fold_over<kWidth, kPolynomial>(512);
+  static constexpr Pair k384 = fold_over<kWidth, kPolynomial>(384);
+  static constexpr Pair k256 = fold_over<kWidth, kPolynomial>(256);
+  static constexpr Pair k128 = fold_over<kWidth, kPolynomial>(128);
   // In `low` what multiplies the first half in the last fold, in `high` the quotient for Barrett's reduction.
-  static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient(kPolynomial)};
+  static constexpr Pair last = {scaled_power<kWidth>(kPolynomial, 127), quotient<kPolynomial>()};
   static constexpr std::uint64_t modulus = kPolynomial << 1 | 1;
   static constexpr bool has_constant_term = kWidth == 64;
 };
