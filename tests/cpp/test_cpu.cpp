@@ -101,7 +101,7 @@ TEST(cpu_plans_cover_every_count_of_messages) {
   }
 }
 
-#if defined(__x86_64__) && !defined(_WIN32)
+#if defined(__x86_64__)
 // The plan for times as the tables predict them, but for one kernel that takes `factor` times as long.
 static kernel::Plan plan_with(const char* name, double factor, double unit = 0.28e-9) {
   std::vector<double> times;

@@ -1,5 +1,6 @@
 #include "s3accel/checksum.h"
 
+#include "hash/kernels/crc_constants.h"
 #include "hash/kernels/registry.h"
 
 namespace s3accel {
@@ -53,15 +54,15 @@ std::uint64_t crc64nvme(Bytes data, std::uint64_t crc) noexcept {
 }
 
 std::uint32_t crc32_combine(std::uint32_t a, std::uint32_t b, std::uint64_t length_b) noexcept {
-  return Field<std::uint32_t, 0xEDB88320u>::combine(a, b, length_b);
+  return Field<std::uint32_t, kernel::kCrc32Polynomial>::combine(a, b, length_b);
 }
 
 std::uint32_t crc32c_combine(std::uint32_t a, std::uint32_t b, std::uint64_t length_b) noexcept {
-  return Field<std::uint32_t, 0x82F63B78u>::combine(a, b, length_b);
+  return Field<std::uint32_t, kernel::kCrc32cPolynomial>::combine(a, b, length_b);
 }
 
 std::uint64_t crc64nvme_combine(std::uint64_t a, std::uint64_t b, std::uint64_t length_b) noexcept {
-  return Field<std::uint64_t, 0x9A6C9329AC4BC9B5ull>::combine(a, b, length_b);
+  return Field<std::uint64_t, kernel::kCrc64nvmePolynomial>::combine(a, b, length_b);
 }
 
 }  // namespace s3accel

@@ -15,6 +15,8 @@ _KERNELS = Path(__file__).resolve().parent
 ROUND_CONSTANTS = [
     int(word, 16) for word in re.findall(r"0x([0-9a-f]{8})\b", (_KERNELS / "sha256_constants.h").read_text())
 ]
+if len(ROUND_CONSTANTS) != 64:
+    sys.exit(f"sha256_constants.h: {len(ROUND_CONSTANTS)} words, not 64")
 
 # Byte order of a 32-bit big-endian load, for one 128-bit lane of pshufb.
 SWAP_QUADS = ".quad 0x0405060700010203, 0x0c0d0e0f08090a0b"
