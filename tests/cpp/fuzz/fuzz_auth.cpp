@@ -68,8 +68,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   Text canonical, to_sign;
   const auto r = check_signature(formed.value(), auth, key.value(), canonical, to_sign);
-  REQUIRE(!r.ok());  // nobody guesses a signature
-  if (r.error().code != Errc::signature_mismatch) return 0;
+  if (!r.ok() && r.error().code != Errc::signature_mismatch) return 0;
+  // Nobody guesses a signature, but a test vector may hold it.
+  REQUIRE(r.ok() == (auth.signature == reference::sign(auth.scope, to_sign.view())));
   // Three lines of request, one for each signed name, an empty one, the names, the hash.
   const auto lines = std::count(canonical.view().begin(), canonical.view().end(), '\n');
   const std::string names(canonical.view().substr(0, canonical.view().rfind('\n')));

@@ -1,6 +1,7 @@
 // Runs a fuzz target without libFuzzer, so that any compiler can: its seeds, the files given, then random
-// mutations of both. Usage: replay_X [--seed N] [--runs N] [--seconds N] [--write-seeds DIRECTORY] [FILE OR
-// DIRECTORY ...] If the target fails, the input lies in the file "replay-failure" of the current folder.
+// mutations of both. Usage: replay_X [--seed N] [--runs N] [--seconds N] [--dict FILE] [--write-seeds
+// DIRECTORY] [FILE OR DIRECTORY ...] If the target fails, the input lies in the file "replay-failure" of the
+// current folder.
 #include <chrono>
 #include <csignal>
 #include <cstring>
@@ -41,7 +42,7 @@ void run(const std::string& input) {
 
 class Mutator {
  public:
-  explicit Mutator(std::uint64_t seed) : random_(seed) {}
+  Mutator(std::uint64_t seed, std::vector<std::string> pieces) : random_(seed), pieces_(std::move(pieces)) {}
 
   std::string operator()(const std::vector<std::string>& corpus) {
     std::string text = corpus[below(corpus.size())];
@@ -54,31 +55,11 @@ class Mutator {
   std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
 
   void change(std::string& text, const std::string& other) {
-    static const std::string_view kPieces[] = {"%",
-                                               "%2F",
-                                               "%zz",
-                                               "+",
-                                               "&",
-                                               "=",
-                                               "\r\n",
-                                               ";",
-                                               ":",
-                                               "X-Amz-Signature=",
-                                               "/../",
-                                               "0",
-                                               "ffffffffffffffff",
-                                               " ",
-                                               "host",
-                                               std::string_view("\0", 1),
-                                               "\x80",
-                                               "#",
-                                               "?",
-                                               "://"};
     const std::size_t at = below(text.size() + 1),
                       n = below(std::min<std::size_t>(text.size() - std::min(at, text.size()), 16) + 1);
     switch (below(7)) {
       case 0:
-        text.insert(at, kPieces[below(std::size(kPieces))]);
+        text.insert(at, pieces_[below(pieces_.size())]);
         break;
       case 1:
         text.erase(at, n);
@@ -102,7 +83,34 @@ class Mutator {
   }
 
   std::mt19937_64 random_;
+  std::vector<std::string> pieces_;
 };
+
+// A dictionary as libFuzzer has them: a word in quotes a line, with \xNN, \" and \\.
+std::vector<std::string> words(const char* path) {
+  std::ifstream file(path);
+  std::vector<std::string> out;
+  for (std::string line; std::getline(file, line);) {
+    if (line.size() < 2 || line.front() != '"' || line.back() != '"') continue;
+    std::string word;
+    for (std::size_t i = 1; i + 1 < line.size(); ++i) {
+      if (line[i] != '\\') {
+        word += line[i];
+      } else if (line[i + 1] == 'x') {
+        word += static_cast<char>(std::stoi(line.substr(i + 2, 2), nullptr, 16));
+        i += 3;
+      } else {
+        word += line[++i];
+      }
+    }
+    out.push_back(word);
+  }
+  if (out.empty()) {
+    std::cerr << path << ": no dictionary\n";
+    std::exit(2);
+  }
+  return out;
+}
 
 void read(const std::filesystem::path& path, std::vector<std::string>& corpus) {
   if (std::filesystem::is_directory(path)) {
@@ -110,6 +118,10 @@ void read(const std::filesystem::path& path, std::vector<std::string>& corpus) {
     return;
   }
   std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    std::cerr << path << ": cannot be read\n";
+    std::exit(2);
+  }
   corpus.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
 }
 
@@ -122,6 +134,8 @@ int main(int argc, char** argv) {
   std::uint64_t runs = UINT64_MAX;
   double seconds = 3;
   std::vector<std::string> corpus = fuzz_seeds();
+  std::vector<std::string> pieces = {"%", "%2F", "+", "&",    "=", "\r\n", ";",
+                                     ":", "0",   " ", "\x80", "#", "?",    "://"};
   for (int i = 1; i < argc; ++i) {
     const bool more = i + 1 < argc;
     if (std::strcmp(argv[i], "--seed") == 0 && more) {
@@ -131,6 +145,8 @@ int main(int argc, char** argv) {
       seconds = 1e9;
     } else if (std::strcmp(argv[i], "--seconds") == 0 && more) {
       seconds = std::strtod(argv[++i], nullptr);
+    } else if (std::strcmp(argv[i], "--dict") == 0 && more) {
+      pieces = words(argv[++i]);
     } else if (std::strcmp(argv[i], "--write-seeds") == 0 && more) {
       const std::filesystem::path folder = argv[++i];
       std::filesystem::create_directories(folder);
@@ -146,7 +162,7 @@ int main(int argc, char** argv) {
   if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(save);
   for (const std::string& input : corpus) run(input);
   std::cout << "seed " << seed << ", " << corpus.size() << " inputs replayed\n" << std::flush;
-  Mutator mutate(seed);
+  Mutator mutate(seed, std::move(pieces));
   std::uint64_t done = 0;
   while (done < runs &&
          (done % 64 != 0 ||
