@@ -94,20 +94,27 @@ class _SystemClock(Clock):
 system_clock = _SystemClock()
 
 
-def parse_http_date(text: str) -> float | None:
-    """Epoch seconds of an HTTP ``Date`` header or an ISO 8601 time, or None if it is neither.
+def http_date_of(text: str) -> float | None:
+    """Epoch seconds of an HTTP ``Date`` header, or None if it is none, however odd.
 
     A date without a zone, or with ``-0000``, is UTC, as every HTTP date is (RFC 9110, 5.6.7).
     """
     from datetime import timezone
     from email.utils import parsedate_to_datetime  # here: it imports half of the email package
 
-    text = text.strip()
     try:
         date = parsedate_to_datetime(text)
         return (date if date.tzinfo is not None else date.replace(tzinfo=timezone.utc)).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        pass
+    except (TypeError, ValueError, IndexError, OverflowError):  # the last for zones and years beyond a C int
+        return None
+
+
+def parse_http_date(text: str) -> float | None:
+    """Epoch seconds of an HTTP ``Date`` header or an ISO 8601 time, or None if it is neither."""
+    text = text.strip()
+    date = http_date_of(text)
+    if date is not None:
+        return date
     try:
         return float(_core.epoch_of(text.replace("-", "").replace(":", "").split(".")[0].rstrip("Z") + "Z"))
     except ValueError:

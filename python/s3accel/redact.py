@@ -52,7 +52,20 @@ def redact_url(url: str) -> str:
     """The URL with the values of secret query parameters hidden and any user info removed."""
     # Up to the last '@' before the path: a password may hold one that was not encoded.
     url = re.sub(r"(?i)^((?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", r"\1", url)
-    return _QUERY_PAIR.sub(rf"\1={HIDDEN}", url)
+    rest, mark, query = url.partition("?")
+    query = "&".join(map(_shown_pair, query.split("&")))
+    return _QUERY_PAIR.sub(rf"\1={HIDDEN}", rest) + mark + query
+
+
+def _shown_pair(pair: str) -> str:
+    """One parameter. A server decodes names before it compares them, and a value ends at '&' and nowhere before."""
+    from urllib.parse import unquote_plus  # not needed by those who only sign
+
+    name, mark, _ = pair.partition("=")
+    if mark and unquote_plus(name).strip().lower() in SECRET_QUERY:
+        return f"{name}={HIDDEN}"
+    # A URL may hold another one that is not encoded, or parameters after a second '?' or a '#'.
+    return _QUERY_PAIR.sub(rf"\1={HIDDEN}", pair)
 
 
 def redact_text(text: str) -> str:

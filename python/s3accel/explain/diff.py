@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from urllib.parse import unquote
 
 from ..redact import HIDDEN
-from .model import Canonical, Difference, Finding, Veil, join_pairs
+from .model import Canonical, Difference, Finding, Veil, join_pairs, octets
 from .request import Auth
 from .variants import as_received, decoded, encoded, path_variants, value_variants
 
@@ -284,8 +284,8 @@ def _value(name: str, mine: str, other: str, difference: tuple[Difference, ...],
 
 def _same_in_other_letters(mine: str, other: str) -> bool:
     def forms(text: str) -> set[bytes]:
-        raw = text.encode("utf-8", "surrogateescape")
-        out = {raw, unquote(text).encode("utf-8", "surrogateescape")}
+        raw = octets(text)
+        out = {raw, octets(unquote(text))}
         for source, target in (("utf-8", "latin-1"), ("latin-1", "utf-8")):
             try:
                 out.add(raw.decode(source).encode(target))

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 from xml.parsers import expat
 
+from ..clock import http_date_of
 from ..errors import ConfigError
+from .model import octets
 
 #: An error body is a few KiB; a log around it may be larger.
 MAX_BYTES = 4 << 20
@@ -19,7 +20,7 @@ MAX_BYTES = 4 << 20
 _PROLOG = 1024
 _ERROR = re.compile(r"<Error[\s>]")
 _ELEMENT = re.compile(r"<([A-Za-z][\w.-]*)>([^<]*)</\1>")
-_STATUS = re.compile(r"^(?:< )?HTTP/[0-9.]+ (\d{3})", re.MULTILINE)
+_STATUS = re.compile(r"^(?:< )?HTTP/[0-9.]+ ([0-9]{3})", re.MULTILINE)
 _HEADER = re.compile(r"(?im)^(?:< )?(date|x-amz-bucket-region):[ \t]*([^\r\n]+)")
 
 
@@ -42,7 +43,7 @@ class Refusal:
         except ValueError:
             pass
         text = self.fields.get(name)
-        return text.encode("utf-8", "surrogateescape") if text else None
+        return octets(text) if text else None
 
     @property
     def canonical(self) -> bytes | None:
@@ -111,6 +112,13 @@ def _with(refusal: Refusal, status: int, headers: Mapping[str, str]) -> Refusal:
     )
 
 
+def _status(value: Any) -> int:
+    """An HTTP status from a log or a caller's object; 0 for what is none."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
+        return int(value)
+    return value if isinstance(value, int) and 0 < value < 1000 else 0
+
+
 def _from_mapping(error: Mapping[Any, Any]) -> Refusal:
     inner = error.get("Error")
     if isinstance(inner, Mapping):
@@ -118,14 +126,14 @@ def _from_mapping(error: Mapping[Any, Any]) -> Refusal:
         metadata = metadata if isinstance(metadata, Mapping) else {}
         return _with(
             _from_mapping(inner),
-            int(metadata.get("HTTPStatusCode") or 0),
+            _status(metadata.get("HTTPStatusCode")),
             _lower_headers(metadata.get("HTTPHeaders")),
         )
     fields = {str(name): str(value) for name, value in error.items() if isinstance(value, (str, int))}
     status = fields.pop("Status", fields.pop("HTTPStatusCode", "0"))
     return Refusal(
         fields.pop("Code", ""),
-        int(status) if status.isdigit() else 0,
+        _status(status),
         fields.pop("Message", ""),
         fields,
         fields.get("Date", ""),
@@ -144,7 +152,7 @@ def _from_exception(error: BaseException) -> Refusal:
         if isinstance(code, str) and isinstance(extra, Mapping):
             fields = {str(name): str(value) for name, value in extra.items()}
             status, message = getattr(seen, "status", 0), getattr(seen, "message", "")
-            return Refusal(code, int(status or 0), str(message), fields, fields.get("Date", ""))
+            return Refusal(code, _status(status), str(message), fields, fields.get("Date", ""))
         seen = seen.__cause__
     raise ConfigError(
         f"{type(error).__name__} is not an answer of S3; explain S3Error, VerificationError or botocore's ClientError"
@@ -219,10 +227,4 @@ def epoch_of(text: str) -> float | None:
             return datetime.strptime(text, form).replace(tzinfo=timezone.utc).timestamp()
         except ValueError:
             continue
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp()
+    return http_date_of(text)

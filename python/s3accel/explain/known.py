@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .. import _core
 from ..credentials import Provider
 from ..errors import ConfigError
-from .model import Canonical
+from .model import Canonical, octets
 from .request import SignedRequest
 from .variants import Mistake, mistakes, secret_variants
 
@@ -85,9 +85,9 @@ class Hit(NamedTuple):
 
 def _key(secret: str, date: str, region: str, service: str) -> bytes:
     # Not SigningKey.derive: it refuses secrets that cannot be, and those are wanted here.
-    key = b"AWS4" + secret.encode("utf-8", "surrogateescape")
+    key = b"AWS4" + octets(secret)
     for part in (date, region, service, "aws4_request"):
-        key = _core.hmac_sha256(key, part.encode())
+        key = _core.hmac_sha256(key, octets(part))
     return key
 
 

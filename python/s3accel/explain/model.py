@@ -80,6 +80,14 @@ class Explanation:
         }
 
 
+def octets(text: str) -> bytes:
+    """UTF-8, with the bytes that stand as surrogates as they were; what is neither character nor byte becomes '?'."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # nothing that could be sent: it must not keep the rest from being explained
+        return re.sub("[\ud800-\udc7f\udd00-\udfff]", "?", text).encode("utf-8", "surrogateescape")
+
+
 @dataclass(frozen=True)
 class Canonical:
     """A canonical request taken apart. Texts are UTF-8, other bytes kept as surrogates."""
@@ -108,7 +116,7 @@ class Canonical:
         """The bytes that are hashed."""
         block = "".join(f"{name}:{value}\n" for name, value in self.headers)
         text = "\n".join((self.method, self.path, self.query, block, self.signed, self.payload))
-        return text.encode("utf-8", "surrogateescape")
+        return octets(text)
 
     def with_header(self, name: str, value: str | None) -> Canonical:
         """The same with another value of a header, or without it (also in SignedHeaders) for None."""

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from .. import _core
 from ..errors import ConfigError, SigningError
 from ..redact import redact_headers, redact_url
-from .model import Canonical
+from .model import Canonical, octets
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -44,7 +44,7 @@ class SignedRequest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", tuple(_header_items(self.headers)))
         if isinstance(self.canonical_request, str):
-            object.__setattr__(self, "canonical_request", self.canonical_request.encode())
+            object.__setattr__(self, "canonical_request", octets(self.canonical_request))
 
     @classmethod
     def of(cls, request: Any) -> SignedRequest:
@@ -68,7 +68,7 @@ class SignedRequest:
         if body is None or isinstance(body, (bytes, bytearray)):
             payload_hash = _core.sha256(body or b"").hex()
         elif isinstance(body, str):
-            payload_hash = _core.sha256(body.encode()).hex()
+            payload_hash = _core.sha256(octets(body)).hex()
         return cls(method, url, tuple(_header_items(getattr(request, "headers", None) or ())), payload_hash)
 
     @classmethod
@@ -81,7 +81,7 @@ class SignedRequest:
         Raises:
             ConfigError: it does not begin with a request line.
         """
-        raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else bytes(data)
+        raw = octets(data) if isinstance(data, str) else bytes(data)
         if sent := curl_request(raw):
             raw = sent
         head, separator, body = _split_head(raw)
@@ -235,15 +235,15 @@ def canonical_of(request: SignedRequest, auth: Auth) -> Canonical | None:
         return None
     path, raw_query = request.target
     query = "&".join(s for s in raw_query.split("&") if s.partition("=")[0] != "X-Amz-Signature")
-    headers = [(name, value.encode("utf-8", "surrogateescape")) for name, value in request.headers]
+    headers = [(name, octets(value)) for name, value in request.headers]
     if request.header("host") is None:
-        headers.append(("host", request.host.encode()))
+        headers.append(("host", octets(request.host)))
     s3 = auth.service in _S3_SERVICES
     payload = request.header("x-amz-content-sha256")
     if payload is None:
         payload = UNSIGNED if auth.mechanism == "query" and s3 else request.payload_hash or EMPTY_SHA256
     # A path or query that breaks the rules is the very thing to be explained: it must not stop here.
-    target = f"/?{_core.canonical_query(query.encode('utf-8', 'surrogateescape'), False, True)}"
+    target = f"/?{_core.canonical_query(octets(query), False, True)}"
     try:
         canonical_path = path if s3 else _core.canonical_path(path, True, True)
     except SigningError:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import quote, quote_plus, unquote, unquote_to_bytes
 
 from .. import _core
-from .model import Canonical, join_pairs
+from .model import Canonical, join_pairs, octets
 from .request import EMPTY_SHA256, UNSIGNED, SignedRequest, host_of
 
 Variant = tuple[str, str, str]
@@ -28,11 +28,11 @@ class Mistake(NamedTuple):
 
 
 def decoded(text: str) -> str:
-    return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+    return unquote_to_bytes(octets(text)).decode("utf-8", "surrogateescape")
 
 
 def encoded(text: str, keep_slash: bool = False) -> str:
-    return _core.uri_encode(text.encode("utf-8", "surrogateescape"), keep_slash)
+    return _core.uri_encode(octets(text), keep_slash)
 
 
 def as_received(path: str) -> str:

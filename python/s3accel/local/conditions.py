@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timezone
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
+from ..clock import http_date_of
 from .refusals import Refusal, no_such_key, not_implemented, precondition_failed
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
@@ -19,17 +19,6 @@ class NotModified(Exception):
 
 def http_date(epoch: float) -> str:
     return formatdate(int(epoch), usegmt=True)
-
-
-def parse_http_date(text: str) -> float | None:
-    """Epoch seconds; None for what is no date (such a condition is ignored, as RFC 9110 says)."""
-    try:
-        moment = parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp()
 
 
 def etag_matches(header: str, etag: str) -> bool:
@@ -54,14 +43,14 @@ def check_read(header: Callable[[str], str | None], etag: str, modified: float, 
         if not etag_matches(if_match, etag):
             raise precondition_failed("If-Match")
     elif unmodified is not None:
-        limit = parse_http_date(unmodified)
+        limit = http_date_of(unmodified)
         if limit is not None and int(modified) > limit:
             raise precondition_failed("If-Unmodified-Since")
     if if_none_match is not None:
         if etag_matches(if_none_match, etag):
             raise precondition_failed("If-None-Match") if names else NotModified()
     elif modified_since is not None:
-        limit = parse_http_date(modified_since)
+        limit = http_date_of(modified_since)
         if limit is not None and int(modified) <= limit:
             raise precondition_failed("If-Modified-Since") if names else NotModified()
 
