@@ -39,6 +39,14 @@ inline PyObject* ascii_object(std::string_view text) {
   return object;
 }
 
+// Sets an item and takes `value`, which may be nullptr with an exception set. False with an exception set.
+inline bool set_item(PyObject* dict, PyObject* name, PyObject* value) {
+  if (value == nullptr) return false;
+  const int r = PyDict_SetItem(dict, name, value);
+  Py_DECREF(value);
+  return r == 0;
+}
+
 // A METH_FASTCALL function as the type that PyMethodDef asks for.
 template <class F>
 PyCFunction as_function(F f) {

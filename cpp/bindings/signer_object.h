@@ -48,9 +48,28 @@ struct SignerObject {
   PyObject* clock;  // callable giving epoch seconds, or nullptr for the system's
 };
 
+// Interned once, by init_signer_object.
+struct SignerNames {
+  PyObject *authorization, *date, *sha256, *renew, *empty_hash;
+};
+inline SignerNames signer_names;
+
 // What a request that begins now is signed with; Python's _renew(now) is asked for a key if need be.
 // nullptr with an exception set.
 std::shared_ptr<const Second> second_of(SignerObject* self);
+
+// signer_object.cpp: the names above and the functions of the clock, then the slots and methods of the type
+// that are about its state.
+void init_signer_object(py::module_& m);
+PyObject* signer_new(PyTypeObject* type, PyObject*, PyObject*);
+void signer_dealloc(PyObject* self);
+int signer_traverse(PyObject* self, visitproc visit, void* arg);
+int signer_clear(PyObject* self);
+PyObject* signer_install(PyObject* self, PyObject* const* args, Py_ssize_t nargs);
+PyObject* signer_set_clock(PyObject* self, PyObject* clock);
+PyObject* signer_now(PyObject* self, PyObject*);
+PyObject* signer_signing_key(PyObject* self, PyObject*);
+PyObject* signer_forget(PyObject* self, PyObject*);
 
 // bind_presign.cpp
 PyObject* signer_presign(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
