@@ -16,7 +16,8 @@ foreach(_target IN ITEMS auth base64 canonical chunk_decoder chunk_encoder presi
   add_executable(replay_${_target} ${_source} $<TARGET_OBJECTS:s3accel_replay>)
   target_link_libraries(replay_${_target} PRIVATE s3accel_core)
   target_compile_options(replay_${_target} PRIVATE -Wall -Wextra -Wshadow)
-  add_test(NAME fuzz-${_target} COMMAND replay_${_target} --seconds 2 --dict ${CMAKE_CURRENT_LIST_DIR}/s3.dict)
+  add_test(NAME fuzz-${_target} COMMAND replay_${_target} --seconds 2 --dict ${CMAKE_CURRENT_LIST_DIR}/s3.dict
+                                        ${CMAKE_CURRENT_LIST_DIR}/corpus/${_target})
   set_tests_properties(fuzz-${_target} PROPERTIES LABELS fuzz)
   if(S3ACCEL_FUZZ)
     add_executable(fuzz_${_target} ${_source})
