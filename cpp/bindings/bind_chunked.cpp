@@ -223,7 +223,8 @@ void bind_chunked(py::module_& m) {
         if (chunk_size < kMinChunkSize || chunk_size > kMaxChunkSize) {
           throw_signing_error({Errc::bad_chunk_size, 0});
         }
-        if (decoded > kMaxDecodedLength) throw_signing_error({Errc::too_long, 0});
+        if (decoded > kMaxDecodedLength || trailer_value_length > kMaxTrailerLength)
+          throw_signing_error({Errc::too_long, 0});
         std::string name;
         if (!trailer_name.is_none()) name = text_of(trailer_name);
         return layout_of(decoded, chunk_size, is_signed, name, trailer_value_length).encoded_length();

@@ -25,6 +25,7 @@ struct Judgement {
   std::string_view error;  // of static life; empty: the signature is right
   std::string canonical, to_sign;
   std::shared_ptr<SigningKey> key;
+  py::object headers;  // the tuple of (str, str) that was judged
 };
 
 struct VerifiedObject {
@@ -75,6 +76,10 @@ PyObject* verified_to_sign(PyObject* self, void*) {
   return bytes_of(judgement_of(self).to_sign);
 }
 
+PyObject* verified_headers(PyObject* self, void*) {
+  return Py_NewRef(judgement_of(self).headers.ptr());
+}
+
 PyObject* verified_key(PyObject* self, void*) {
   return guarded([&] { return py::cast(judgement_of(self).key).release().ptr(); });
 }
@@ -108,6 +113,7 @@ PyGetSetDef verified_members[] = {
     {"expires", &verified_expires, nullptr, nullptr, nullptr},
     {"canonical_request", &verified_canonical, nullptr, nullptr, nullptr},
     {"string_to_sign", &verified_to_sign, nullptr, nullptr, nullptr},
+    {"headers", &verified_headers, nullptr, nullptr, nullptr},
     {"key", &verified_key, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -139,34 +145,38 @@ struct VerifierState {
   double max_skew = 0;
   py::object lookup;
   std::size_t max_keys = 0;
-  FieldLock lock;  // of what is below, and of the key in each entry
+  FieldLock lock;  // of what is below, and of what changes in each entry
   std::unordered_map<std::string, std::shared_ptr<Entry>> keys;
   std::string wanted;  // kept for its room
 
-  // The entry of these credentials, without a key if it is a new one. Shared: reading a property or asking
-  // the lookup lets other threads run, and they may drop all entries.
-  std::shared_ptr<Entry> entry_of(const py::object& credentials, const ParsedAuth& auth) {
+  // The entry of these credentials, without a key if it is a new one, which is not kept yet. Shared: reading
+  // a property or asking the lookup lets other threads run, and they may drop all entries.
+  std::shared_ptr<Entry> entry_of(const py::object& credentials, const ParsedAuth& auth, bool& known) {
     {
       const FieldGuard guard(lock);
       wanted.assign(auth.access_key_id).append("/").append(auth.scope);
       if (const auto found = keys.find(wanted);
           found != keys.end() && found->second->credentials.is(credentials)) {
+        known = true;
         return found->second;
       }
     }
-    std::string name = auth.access_key_id + "/" + auth.scope;
     auto entry =
         std::make_shared<Entry>(Entry{credentials, credentials.attr("session_token"), {}, HUGE_VAL, {}});
     if (!entry->token.is_none()) entry->token_text = text_of(entry->token);
     const py::object expires = credentials.attr("expires_at");
     if (!expires.is_none()) entry->expires_at = expires.cast<double>();
+    return entry;
+  }
+
+  // Only once a signature was right: what a stranger claims must neither take room nor drop what others need.
+  void keep(const std::shared_ptr<Entry>& entry, const ParsedAuth& auth) {
     // What ends with the entries may run Python code that comes back here, so the map is emptied first.
     std::unordered_map<std::string, std::shared_ptr<Entry>> dropped;
     std::shared_ptr<Entry> replaced = entry;
     const FieldGuard guard(lock);
     if (keys.size() >= max_keys) dropped.swap(keys);
-    keys[std::move(name)].swap(replaced);
-    return entry;
+    keys[auth.access_key_id + "/" + auth.scope].swap(replaced);
   }
 
   // nullptr if the request names a scope that no key can have. Throws for a secret that none can be: that is
@@ -208,10 +218,11 @@ struct VerifierState {
       out.error = "unknown_access_key";
       return;
     }
-    const std::shared_ptr<Entry> entry = entry_of(credentials, auth);
+    bool known = false;
+    const std::shared_ptr<Entry> entry = entry_of(credentials, auth, known);
     if (!equal_constant_time(entry->token_text, auth.session_token)) {
       out.error = "invalid_token";
-    } else if (now >= entry->expires_at) {
+    } else if (!(now < entry->expires_at)) {
       out.error = "expired_token";
     } else if (auth.deferred.code != Errc::ok) {
       out.error = errc_name(auth.deferred.code);
@@ -222,7 +233,11 @@ struct VerifierState {
       const auto r = check_signature(formed.value(), auth, *out.key, canonical, to_sign);
       out.canonical = canonical.view();
       out.to_sign = to_sign.view();
-      if (!r) out.error = errc_name(r.error().code);
+      if (!r) {
+        out.error = errc_name(r.error().code);
+      } else if (!known) {
+        keep(entry, auth);
+      }
     }
   }
 };
@@ -245,6 +260,8 @@ PyObject* verifier_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     auto state = std::make_unique<VerifierState>();
     state->lookup = py::reinterpret_borrow<py::object>(lookup);
     if (region != Py_None) state->region = text_of(py::handle(region));
+    // To the core an empty region means any, which only None shall mean.
+    if (region != Py_None && state->region.empty()) throw py::value_error("a region must not be empty");
     state->service = text_of(py::handle(service));
     state->max_skew = max_skew;
     state->max_keys = static_cast<std::size_t>(max_keys);
@@ -267,6 +284,7 @@ PyObject* verifier_verify(PyObject* self, PyObject* const* args, Py_ssize_t narg
     py::object out = py::reinterpret_steal<py::object>(verified_type->tp_alloc(verified_type, 0));
     if (!out) return nullptr;
     auto& judgement = *new (&reinterpret_cast<VerifiedObject*>(out.ptr())->judgement) Judgement();
+    judgement.headers = received.headers();
     reinterpret_cast<VerifierObject*>(self)->state->verify(received.view(), now, judgement);
     return out.release().ptr();
   });

@@ -27,9 +27,10 @@ class HeaderList {
 
   // `ascii_only` refuses a str with other characters: HTTP libraries send those in different encodings, so
   // nobody knows which bytes were signed. bytes are taken as they are. False: latin-1, as servers decode.
-  bool read(PyObject* object, bool ascii_only) {
+  // With `keep_pairs` pairs() gives what was read.
+  bool read(PyObject* object, bool ascii_only, bool keep_pairs = false) {
     if (object == nullptr || object == Py_None) return true;
-    if (PyDict_CheckExact(object)) {
+    if (PyDict_CheckExact(object) && !keep_pairs) {
       // No Python code runs between two steps of this walk: add() reads str and bytes and calls nothing of
       // theirs. Without a GIL no other thread may come between a step and add()'s hold of what it gave.
       const py::scoped_critical_section section(object);
@@ -50,16 +51,23 @@ class HeaderList {
     keep_ = py::reinterpret_steal<py::object>(
         PySequence_Fast(pairs.ptr(), "headers must be a mapping or an iterable of (name, value) pairs"));
     if (!keep_) return false;
-    if (keep_.is(pairs) && PyList_Check(keep_.ptr())) {
+    if ((keep_pairs || keep_.is(pairs)) && PyList_Check(keep_.ptr())) {
       // The caller's own list: a pair that is no tuple runs Python code below, which may shrink it.
       keep_ = py::reinterpret_steal<py::object>(PyList_AsTuple(keep_.ptr()));
       if (!keep_) return false;
     }
     const Py_ssize_t n = PySequence_Fast_GET_SIZE(keep_.ptr());
+    py::object changed;  // a list, if the tuple is not what pairs() promises
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* pair = PySequence_Fast_GET_ITEM(keep_.ptr(), i);
       if (PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2) {
-        if (!add(PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), ascii_only)) return false;
+        PyObject *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        if (!add(name, value, ascii_only)) return false;
+        if (keep_pairs &&
+            !(PyTuple_CheckExact(pair) && PyUnicode_CheckExact(name) && PyUnicode_CheckExact(value)) &&
+            !replace(changed, i, name, value)) {
+          return false;
+        }
       } else {
         py::object fast =
             py::reinterpret_steal<py::object>(PySequence_Fast(pair, "a header must be a (name, value) pair"));
@@ -75,14 +83,34 @@ class HeaderList {
         PyObject* name = PyTuple_GET_ITEM(fast.ptr(), 0);
         PyObject* value = PyTuple_GET_ITEM(fast.ptr(), 1);
         if (!add(name, value, ascii_only)) return false;
+        if (keep_pairs && !replace(changed, i, name, value)) return false;
       }
     }
-    return true;
+    if (changed) keep_ = py::reinterpret_steal<py::object>(PyList_AsTuple(changed.ptr()));
+    return static_cast<bool>(keep_);
   }
+
+  // A tuple of (str, str) tuples, bytes decoded as latin-1; only after read() with `keep_pairs`.
+  py::object pairs() const { return keep_ ? keep_ : py::tuple(); }
 
   std::span<const HeaderView> views() const noexcept { return {views_.begin(), views_.size()}; }
 
  private:
+  // Puts (name, value) as two plain str in the place of a pair.
+  bool replace(py::object& changed, Py_ssize_t i, PyObject* name, PyObject* value) {
+    if (!changed) changed = py::reinterpret_steal<py::object>(PySequence_List(keep_.ptr()));
+    const py::object texts[] = {plain(name), plain(value)};
+    PyObject* pair =
+        changed && texts[0] && texts[1] ? PyTuple_Pack(2, texts[0].ptr(), texts[1].ptr()) : nullptr;
+    return pair != nullptr && PyList_SetItem(changed.ptr(), i, pair) == 0;
+  }
+
+  static py::object plain(PyObject* text) {
+    return py::reinterpret_steal<py::object>(
+        PyBytes_Check(text) ? PyUnicode_DecodeLatin1(PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), nullptr)
+                            : PyUnicode_FromObject(text));
+  }
+
   bool add(PyObject* name, PyObject* value, bool ascii_only) {
     hold(name);
     hold(value);

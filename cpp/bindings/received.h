@@ -16,13 +16,15 @@ namespace s3accel::bindings {
 class Received {
  public:
   Received(py::handle method, py::handle target, py::handle headers, py::handle body_hash) {
-    if (!list_.read(headers.ptr(), false)) throw py::error_already_set();
+    if (!list_.read(headers.ptr(), false, true)) throw py::error_already_set();
     request_.method = raw(method);
     request_.target = raw(target);
     request_.headers = list_.views();
     if (!body_hash.is_none()) request_.body_hash = text_of(body_hash);
   }
   const ReceivedRequest& view() const noexcept { return request_; }
+  // What was read, as a tuple of (str, str): whatever looks at headers later must look at these.
+  py::object headers() const { return list_.pairs(); }
 
  private:
   std::string_view raw(py::handle text) {

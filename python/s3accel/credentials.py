@@ -53,13 +53,10 @@ class Credentials:
         session_token: str | None = None,
         expires_at: float | None = None,
     ) -> None:
-        _check("access key id", access_key_id, forbidden="/,")
-        _check("secret access key", secret_access_key)
-        if session_token is not None:
-            _check("session token", session_token)
-        self._access_key_id = access_key_id
-        self._secret = secret_access_key
-        self._session_token = session_token
+        self._access_key_id = _checked("access key id", access_key_id, forbidden="/,")
+        self._secret = _checked("secret access key", secret_access_key)
+        self._session_token = None if session_token is None else _checked("session token", session_token)
+        check_expiry(expires_at)
         self._expires_at = expires_at
 
     @property
@@ -80,7 +77,7 @@ class Credentials:
 
     def expired(self, now: float, margin: float = 0.0) -> bool:
         """True if they are dead at ``now + margin`` (epoch seconds)."""
-        return self._expires_at is not None and now + margin >= self._expires_at
+        return self._expires_at is not None and not now + margin < self._expires_at
 
     def __repr__(self) -> str:
         token = ", session token" if self._session_token else ""
@@ -109,16 +106,26 @@ class Credentials:
         return self
 
 
-def _check(what: str, value: object, forbidden: str = "") -> None:
+def check_expiry(expires_at: object) -> None:
+    """Refuses what is neither None nor a number; not-a-number is later than nothing and would never expire."""
+    if expires_at is None:
+        return
+    if not isinstance(expires_at, (int, float)) or math.isnan(expires_at):
+        raise CredentialsError(f"expires_at must be epoch seconds or None, not {expires_at!r:.40}")
+
+
+def _checked(what: str, value: object, forbidden: str = "") -> str:
     # The value itself must not reach the message: it may be a secret in the wrong place.
     if not isinstance(value, str):
         raise CredentialsError(f"the {what} must be a str, not {type(value).__name__}")
+    value = str.__str__(value)  # the text itself: a subclass may show another one to the checks below
     if not value:
         raise CredentialsError(f"the {what} is empty")
     if value != value.strip():
         raise CredentialsError(f"the {what} has white space at an end, probably pasted along: strip it")
     if any(not "!" <= c <= "~" for c in value) or any(c in value for c in forbidden):
         raise CredentialsError(f"the {what} holds a character that no AWS key has")
+    return value
 
 
 @runtime_checkable
@@ -297,6 +304,14 @@ def load_living(provider: Provider, now: float) -> tuple[Credentials, float]:
         CredentialsError: there are none, or they are expired at ``now``.
     """
     credentials = provider.load()
+    if not isinstance(credentials, Credentials):
+        # Of another library, or a test's: nothing is signed that was not checked.
+        credentials = Credentials(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            credentials.session_token,
+            credentials.expires_at,
+        )
     if credentials.expired(now):
         raise CredentialsError(f"{credentials!r} are expired")
     if credentials.expires_at is not None:

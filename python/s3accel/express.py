@@ -33,6 +33,7 @@ MAX_SESSIONS = 100
 #: CreateSession answers with about 1 KiB.
 MAX_ANSWER = 65_536
 
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
 _BUCKET = re.compile(r"(?=.{1,63}\Z)[a-z0-9][a-z0-9-]*--(?P<zone>[a-z0-9-]+)--(?:x-s3|xa-s3)")
 _MODES = ("ReadWrite", "ReadOnly")
 
@@ -53,18 +54,23 @@ class SessionResponse:
     status: int
     body: bytes = field(repr=False)
 
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a SessionResponse holds a secret and is not pickled")
+
 
 def directory_host(bucket: str, region: str, *, dualstack: bool = False) -> str:
     """The host of a directory bucket, whose name ends in its zone: ``name--use1-az5--x-s3``.
 
     Raises:
-        ConfigError: it is no name of a directory bucket or of an access point for one.
+        ConfigError: it is no name of a directory bucket or of an access point for one, or no region.
     """
     found = _BUCKET.fullmatch(bucket)
     if found is None:
         raise ConfigError(
             f"{bucket!r} is no directory bucket; those are named like name--use1-az5--x-s3 and have sessions"
         )
+    if not _REGION.fullmatch(region):
+        raise ConfigError(f"{region!r} is no region; regions are named like us-east-1")
     middle = "dualstack." if dualstack else ""
     return f"{bucket}.s3express-{found['zone']}.{middle}{region}.amazonaws.com"
 

@@ -31,27 +31,56 @@ SECRET_QUERY = frozenset(
     {"x-amz-credential", "x-amz-s3session-token", "x-amz-security-token", "x-amz-signature", "signature"}
 )
 
+#: Further words after which a secret stands in answers of S3 and STS, in configurations and in reprs.
+_SECRET_WORDS = (
+    "aws_secret_access_key",
+    "aws_session_token",
+    "secret_access_key",
+    "secretaccesskey",
+    "session_token",
+    "sessiontoken",
+    "signatureprovided",
+    "x-amz-trailer-signature",
+)
+_EVERY_NAME = "|".join(re.escape(n) for n in sorted(SECRET_HEADERS | SECRET_QUERY | set(_SECRET_WORDS)))
+_ELEMENT = re.compile(rf"(?i)<({_EVERY_NAME})(\s[^<>]*)?>[^<]+")
+# 'name': 'value', "name": "value", (b'name', b'value'), name='value': whatever stands between the value's quotes.
+_QUOTED_PAIR = re.compile(
+    rf"""(?i)\b({_EVERY_NAME})(["']?\s*[:=,]\s*[bu]?)(["'])((?:\\.|(?!\3)[^\\\r\n])+)\3"""
+)
 _QUERY_PAIR = re.compile(
     r"(?i)\b(" + "|".join(re.escape(name) for name in sorted(SECRET_QUERY)) + r")=([^&\s\"'<>]+)"
 )
+# A folded header goes on in the next line.
 _HEADER_LINE = re.compile(
     r"(?im)\b("
-    + "|".join(re.escape(name) for name in sorted(SECRET_HEADERS))
-    + r")([\"']?\s*[:=]\s*)([^\r\n]+)"
+    + "|".join(re.escape(name) for name in sorted(SECRET_HEADERS | {"x-amz-trailer-signature"}))
+    + r")([\"']?\s*[:=]\s*)([^\r\n]+(?:\r?\n[ \t]+[^\r\n]+)*)"
 )
 _SIGNATURE = re.compile(r"(?i)\b(signature=)[0-9a-f]{64,144}")
 
 
 def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The same headers with the values of secret ones hidden; order and duplicates kept."""
+    """The same headers with the values of secret ones hidden, and secrets in URLs in others; order and duplicates kept.
+
+    Names and values may be bytes, as ASGI has them.
+    """
     items = headers.items() if isinstance(headers, Mapping) else headers
-    return [(name, HIDDEN if name.lower() in SECRET_HEADERS else value) for name, value in items]
+    return [(name, _shown_value(name, value)) for name, value in items]
+
+
+def _shown_value(name: str | bytes, value: str) -> str:
+    text = name.decode("latin-1") if isinstance(name, bytes) else name
+    if text.strip().lower() in SECRET_HEADERS:
+        return HIDDEN
+    # Location and Referer hold URLs, and other headers may.
+    return redact_url(value) if isinstance(value, str) and "=" in value else value
 
 
 def redact_url(url: str) -> str:
     """The URL with the values of secret query parameters hidden and any user info removed."""
     # Up to the last '@' before the path: a password may hold one that was not encoded.
-    url = re.sub(r"(?i)^((?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", r"\1", url)
+    url = re.sub(r"(?i)^(\s*(?:[a-z][a-z0-9+.-]*:)?//)[^/?#]*@", r"\1", url)
     rest, mark, query = url.partition("?")
     query = "&".join(map(_shown_pair, query.split("&")))
     return _QUERY_PAIR.sub(rf"\1={HIDDEN}", rest) + mark + query
@@ -70,6 +99,8 @@ def _shown_pair(pair: str) -> str:
 
 def redact_text(text: str) -> str:
     """Free text (a log line, an error body) with what looks like a secret hidden."""
+    text = _ELEMENT.sub(rf"<\1\2>{HIDDEN}", text)
+    text = _QUOTED_PAIR.sub(rf"\1\2\3{HIDDEN}\3", text)
     text = _HEADER_LINE.sub(rf"\1\2{HIDDEN}", text)
     text = _QUERY_PAIR.sub(rf"\1={HIDDEN}", text)
     return _SIGNATURE.sub(rf"\1{HIDDEN}", text)

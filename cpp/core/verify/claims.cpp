@@ -88,6 +88,18 @@ std::size_t query_value(std::string_view query, std::string_view name, std::stri
   return found;
 }
 
+constexpr std::string_view kContentSha256[] = {"X-Amz-Content-Sha256", "x-amz-content-sha256"};
+constexpr std::string_view kTokens[] = {"X-Amz-Security-Token", "X-Amz-S3session-Token"};
+
+// The same for a parameter that has two names.
+std::size_t parameters(std::string_view query, const std::string_view (&names)[2], std::string& out) {
+  std::string second;
+  const std::size_t first_found = query_value(query, names[0], out);
+  const std::size_t second_found = query_value(query, names[1], second);
+  if (first_found == 0 && second_found != 0) out = std::move(second);
+  return first_found + second_found;
+}
+
 bool all_digits(std::string_view s) noexcept {
   return !s.empty() && std::all_of(s.begin(), s.end(), digit);
 }
@@ -201,17 +213,31 @@ Result<void> take_region_set(const WellFormedRequest& request, ParsedAuth& out) 
   return {};
 }
 
+// One token, or another layer could believe the other one.
+Result<void> take_token(const WellFormedRequest& request, ParsedAuth& out) {
+  std::size_t found = parameters(request.target.query, kTokens, out.session_token);
+  for (const HeaderView& header : request.headers) {
+    if (!same_name(header.name, "x-amz-security-token") && !same_name(header.name, "x-amz-s3session-token"))
+      continue;
+    if (++found == 1) out.session_token = trim(header.value);
+  }
+  if (found <= 1) return {};
+  out.detail = "X-Amz-Security-Token";
+  return Errc::auth_malformed;
+}
+
 // Steps 5 and 6. Their faults are deferred, so this returns nothing.
 void judge_headers(const WellFormedRequest& request, ParsedAuth& out) {
   const HeaderView* sha = find_header(request.headers, "x-amz-content-sha256");
   const bool s3 = is_s3_service(out.service);
   const SignedNames names(out.signed_headers);
+  std::string text;
   if (sha != nullptr && (out.mechanism == Mechanism::header || names.contains(sha->name))) {
     out.payload_hash = trim(sha->value);
-  } else if (std::string text; out.mechanism == Mechanism::query &&
-                               (query_value(request.target.query, "X-Amz-Content-Sha256", text) != 0 ||
-                                query_value(request.target.query, "x-amz-content-sha256", text) != 0)) {
-    out.payload_hash = text;
+  } else if (const std::size_t found = parameters(request.target.query, kContentSha256, text);
+             out.mechanism == Mechanism::query && found != 0) {
+    // Two would be covered by the signature in any order.
+    out.payload_hash = found == 1 ? text : "more than one";
   } else if (out.mechanism == Mechanism::query && s3) {
     out.payload_hash = kUnsignedPayload;
   } else if (s3) {
@@ -233,8 +259,10 @@ void judge_headers(const WellFormedRequest& request, ParsedAuth& out) {
   };
   if (!names.contains("host")) miss("host");
   for (const HeaderView& header : request.headers) {
-    if (name_starts_with(header.name, "x-amz-") && !same_name(header.name, "x-amz-content-sha256") &&
-        !names.contains(header.name)) {
+    // For S3 the canonical request ends in the value of x-amz-content-sha256, signed or not. Elsewhere it
+    // ends in the body's hash, and a header that came later must not stand for it.
+    if (name_starts_with(header.name, "x-amz-") && !names.contains(header.name) &&
+        !(s3 && same_name(header.name, "x-amz-content-sha256"))) {
       miss(header.name);
     }
   }
@@ -298,13 +326,7 @@ Result<void> parse_auth(const WellFormedRequest& request, const VerifyPolicy& po
     return Errc::too_long;
   }
 
-  const HeaderView* token = find_header(request.headers, "x-amz-security-token");
-  if (token == nullptr) token = find_header(request.headers, "x-amz-s3session-token");
-  if (token != nullptr) {
-    out.session_token = trim(token->value);
-  } else if (query_value(query, "X-Amz-Security-Token", out.session_token) == 0) {
-    query_value(query, "X-Amz-S3session-Token", out.session_token);
-  }
+  if (auto r = take_token(request, out); !r) return r;
   judge_headers(request, out);
   return {};
 }

@@ -9,14 +9,18 @@ Source: IAM User Guide, "Create a signed AWS API request"; botocore, crt/auth.py
 from __future__ import annotations
 
 import os
+import re
 import threading
 from typing import Any
 
 import botocore.auth as _auth
 
 from .. import _core
+from ..credentials import Credentials
+from ..errors import ConfigError
 from ..signer import uri_encode
 from ..sigv4a import ALGORITHM, SigningKeyV4a
+from ..sigv4a.inputs import region_set_of
 
 __all__ = ["CLASSES", "forget"]
 
@@ -34,7 +38,8 @@ def _key(credentials: Any) -> SigningKeyV4a:
     with _lock:
         key = _keys.get(tag)
         if key is None:
-            key = SigningKeyV4a.derive(credentials.access_key, credentials.secret_key)
+            known = Credentials(credentials.access_key, credentials.secret_key)
+            key = SigningKeyV4a.derive(known.access_key_id, known.secret_access_key)
             if len(_keys) >= MAX_KEYS:
                 _keys.clear()
             _keys[tag] = key
@@ -65,6 +70,8 @@ class _V4a:
     _region_name: str
 
     def credential_scope(self, request: Any) -> str:
+        if not re.fullmatch(r"[a-z0-9-]{1,64}", self._service_name):
+            raise ConfigError(f"{self._service_name!r} is no service name")
         return f"{request.context['timestamp'][0:8]}/{self._service_name}/aws4_request"
 
     def scope(self, request: Any) -> str:
@@ -82,7 +89,7 @@ class _Header(_V4a):
     def _modify_request_before_signing(self, request: Any) -> None:
         super()._modify_request_before_signing(request)  # type: ignore[misc]
         del request.headers[_REGION_SET]
-        request.headers[_REGION_SET] = self._region_name
+        request.headers[_REGION_SET] = region_set_of(self._region_name)
 
     def _inject_signature_to_request(self, request: Any, signature: str) -> Any:
         super()._inject_signature_to_request(request, signature)  # type: ignore[misc]

@@ -235,10 +235,15 @@ def _condition(entry: Any) -> Condition | tuple[int, int]:
     return _named(operator, name[1:], value)
 
 
+def ascii_lower(name: str) -> str:
+    """Field names are ASCII: whoever reads the form after us does not take a KELVIN SIGN for a k."""
+    return name.lower() if name.isascii() else "".join(c.lower() if c.isascii() else c for c in name)
+
+
 def _named(operator: str, name: str, value: str) -> Condition:
     if not name.strip():
         raise invalid("Invalid Condition: no field is named.")
-    return Condition(operator, name.lower(), value)
+    return Condition(operator, ascii_lower(name), value)
 
 
 def _number(value: Any) -> int:

@@ -15,7 +15,7 @@ from .. import _core
 from ..credentials import Credentials
 from ..errors import SigningError, VerificationError
 from ..verify.errors import MISMATCH, hex_bytes
-from .rules import MAX_FIELDS_SIZE, MAX_KEY_SIZE, Policy, denied, expand_key, read_policy
+from .rules import MAX_FIELDS_SIZE, MAX_KEY_SIZE, Policy, ascii_lower, denied, expand_key, read_policy
 
 __all__ = ["VerifiedPost", "verify_post"]
 
@@ -81,6 +81,7 @@ def verify_post(
         VerificationError: with S3's code, status and extra elements.
     """
     form = _form(fields)
+    _octets(filename)
     if "key" not in form:
         raise _missing("key")
     key = expand_key(form["key"], filename)
@@ -120,8 +121,9 @@ def verify_post(
     date, scope_region, scope_service, _ = scope.split("/")
     try:
         signing_key = _core.SigningKey.derive(known.secret_access_key, date, scope_region, scope_service)
-    except SigningError as error:
-        raise _argument("x-amz-credential", form["x-amz-credential"], str(error)) from None
+    except (SigningError, UnicodeEncodeError) as error:
+        message = str(error) if isinstance(error, SigningError) else "the Credential is mal-formed"
+        raise _argument("x-amz-credential", form["x-amz-credential"], message) from None
     to_sign = form["policy"].encode("utf-8", "surrogateescape")
     provided = form["x-amz-signature"].encode("utf-8", "surrogateescape")
     if not _core.equal_constant_time(signing_key.sign(to_sign), provided):
@@ -141,17 +143,21 @@ def verify_post(
     return VerifiedPost(access_key_id, form["x-amz-date"], scope, bucket, key, policy, form)
 
 
+def _octets(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise VerificationError(
+            "MalformedPOSTRequest", 400, "A form field holds a character that stands for no byte."
+        ) from None
+
+
 def _form(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     form: dict[str, str] = {}
     size = 0
     for name, value in fields:
-        lower = name.lower()
-        try:
-            size += len(f"{name}{value}".encode("utf-8", "surrogateescape"))
-        except UnicodeEncodeError:
-            raise VerificationError(
-                "MalformedPOSTRequest", 400, "A form field holds a character that stands for no byte."
-            ) from None
+        lower = ascii_lower(name)
+        size += len(_octets(f"{name}{value}"))
         if size > MAX_FIELDS_SIZE:
             raise VerificationError(
                 "MaxPostPreDataLengthExceededError",

@@ -184,7 +184,11 @@ class SignerV4a:
         now = self._clock()
         frozen = self._freeze(now)
         own = _listed(headers)
-        text = payload if payload is None or isinstance(payload, str) else bytes(payload).decode("latin-1")
+        text = (
+            payload
+            if payload is None or isinstance(payload, str)
+            else memoryview(payload).tobytes().decode("latin-1")
+        )
         given = _core.signing_input(method, url, own, text, self._service, presigned=True, ecdsa=True)
         base, host, path, query, digest = given
         _, signed = _core.canonical_request(method, "/", own, digest, select="all", host=host)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import _core
+from ..credentials import check_expiry
 from ..errors import ConfigError, CredentialsError, VerificationError
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ class PublicKeyV4a:
         ec, hashes, _ = _cryptography()
         if not isinstance(public_key, ec.EllipticCurvePublicKey) or public_key.curve.name != "secp256r1":
             raise ConfigError("a SigV4a key is a public key on the curve P-256")
+        check_expiry(expires_at)
         self._public = public_key
         self._scheme = ec.ECDSA(hashes.SHA256())
         self.session_token = session_token
@@ -212,7 +214,7 @@ class PublicKeyV4a:
 
     def expired(self, now: float) -> bool:
         """True if the session token that goes with this key is dead at `now` (epoch seconds)."""
-        return self.expires_at is not None and now >= self.expires_at
+        return self.expires_at is not None and not now < self.expires_at
 
     def verify(self, text: bytes, signature: str) -> None:
         """Checks a signature: lower-case hexadecimal of strict DER with r and s in 1 to n - 1.

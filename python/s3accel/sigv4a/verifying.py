@@ -25,7 +25,7 @@ Headers = Sequence[tuple[str, str]]
 CREDENTIAL_FORM = "<YOUR-AKID>/YYYYMMDD/SERVICE/aws4_request"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class _Claims:
     """What `VerifiedRequest` reads."""
 
@@ -147,7 +147,10 @@ class VerifierV4a:
             text,
             key,
         )
-        return VerifiedRequestV4a(claims, headers, parsed.region_set)
+        request = VerifiedRequestV4a(claims, headers, parsed.region_set)
+        if body_sha256 is not None:
+            request.check_body_sha256(body_sha256)
+        return request
 
     def _derived(self, known: Credentials) -> PublicKeyV4a:
         kept = self._keys.get(known.access_key_id)

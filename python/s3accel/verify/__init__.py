@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from .. import _core
 from ..credentials import Credentials
-from ..errors import VerificationError
+from ..errors import ConfigError, VerificationError
 from .body import BodyReport, BodyVerifier, header
-from .errors import refusal, signature_mismatch
+from .errors import refusal, sha256_mismatch, signature_mismatch
 
 if TYPE_CHECKING:
     from ..postpolicy.verifying import VerifiedPost
@@ -116,6 +116,15 @@ class VerifiedRequest:
             headers = [(name, value) for name, value in headers if not name.lower().startswith(dropped)]
         return BodyVerifier(self, self._claims.key, headers)
 
+    def check_body_sha256(self, found: str) -> None:
+        """Refuses a body whose SHA-256 (64 hexadecimal digits) is not the one that was signed.
+
+        Raises:
+            VerificationError: XAmzContentSHA256Mismatch.
+        """
+        if len(self.payload) == 64 and found.lower() != self.payload.lower():
+            raise sha256_mismatch(self.payload, found)
+
     def decoder(self, key: Any, trailer_name: str) -> _core.ChunkDecoder:
         """What decodes the aws-chunked body of this request. `key` checks the chunks' signatures."""
         with_signatures, with_trailer = self.STREAMING[self.payload]
@@ -165,6 +174,11 @@ class Verifier:
         max_skew: float = MAX_SKEW,
         public_keys: Callable[[str], PublicKeyV4a | None] | None = None,
     ) -> None:
+        for what, name in (("region", region), ("service", service)):
+            if name is not None and (not isinstance(name, str) or not name):
+                raise ConfigError(f"the {what} of a Verifier must be a name, not {name!r}")
+        if service is None:
+            raise ConfigError("the service of a Verifier must be a name, not None")
         self._lookup = lookup
         self._public_keys = public_keys
         self._v4a: VerifierV4a | None = None
@@ -187,13 +201,17 @@ class Verifier:
         Args:
             method: as received.
             target: the raw request target (path, ``?``, query), percent-encoded, bytes decoded as latin-1.
-            headers: the raw list in the order received, duplicates kept, values decoded as latin-1.
-            body_sha256: 64 hexadecimal digits; only for services other than S3, whose canonical request
-                ends in the body's hash without a header that says it.
+            headers: the raw list in the order received, duplicates kept, values decoded as latin-1. It is read
+                once; what becomes of it afterwards changes nothing.
+            body_sha256: of the whole body, 64 hexadecimal digits. Services other than S3 need it: their canonical
+                request ends in it when no header says it, and one that says it must say the same. None: for S3
+                `VerifiedRequest.body` checks the body, for others there is none.
 
         Raises:
             VerificationError: with S3's code, status and extra elements.
         """
+        if not isinstance(headers, (list, tuple)):
+            headers = list(headers.items() if isinstance(headers, Mapping) else headers)
         now = self._clock()
         try:
             claims = self._native.verify(method, target, headers, now, body_sha256)
@@ -208,11 +226,15 @@ class Verifier:
         error = claims.error
         if error is not None:
             if error == "auth_unknown_type" and claims.detail == SIGV4A:
-                return self._sigv4a().verify(method, target, headers, body_sha256)
+                return self._sigv4a().verify(method, target, claims.headers, body_sha256)
             raise refusal(
                 error, claims, now, region=self._region, service=self._service, max_skew=self._max_skew
             )
-        return VerifiedRequest(claims, headers)
+        # From here on what was judged: the caller's list may have changed meanwhile.
+        request = VerifiedRequest(claims, claims.headers)
+        if body_sha256 is not None:
+            request.check_body_sha256(body_sha256)
+        return request
 
     def verify_post(
         self, fields: Iterable[tuple[str, str]], bucket: str, *, filename: str = ""

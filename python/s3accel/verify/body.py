@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import _core, checksums
 from ..errors import VerificationError
 from ..turns import Turn
+from .errors import sha256_mismatch
 
 if TYPE_CHECKING:
     from . import VerifiedRequest
@@ -212,15 +213,7 @@ class BodyVerifier:
                 self._checksum_value = value
         sha256 = None if self._sha256 is None else self._sha256.hexdigest()
         if sha256 is not None and sha256 != self._expected_sha256.lower():
-            raise VerificationError(
-                "XAmzContentSHA256Mismatch",
-                400,
-                "The provided 'x-amz-content-sha256' header does not match what was computed.",
-                {
-                    "ClientComputedContentSHA256": self._expected_sha256,
-                    "S3ComputedContentSHA256": sha256,
-                },
-            )
+            raise sha256_mismatch(self._expected_sha256, sha256)
         md5 = self._md5.digest()
         if self._md5_value is not None and _decoded(self._md5_value, 16) != md5:
             raise VerificationError(

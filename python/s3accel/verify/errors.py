@@ -10,7 +10,7 @@ from typing import Any
 from .. import _core
 from ..errors import VerificationError
 
-__all__ = ["hex_bytes", "iso", "refusal", "signature_mismatch"]
+__all__ = ["hex_bytes", "iso", "refusal", "sha256_mismatch", "signature_mismatch"]
 
 #: What the core's `Verified` and `ParsedAuth`, and their like for SigV4a, have in common.
 Claims = Any
@@ -34,6 +34,16 @@ def iso(epoch: float) -> str:
 def hex_bytes(data: bytes) -> str:
     """Two digits for each byte, with spaces between: the `...Bytes` elements."""
     return data.hex(" ")
+
+
+def sha256_mismatch(signed: str, found: str) -> VerificationError:
+    """For a body whose SHA-256 is not the one in the canonical request."""
+    return VerificationError(
+        "XAmzContentSHA256Mismatch",
+        400,
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        {"ClientComputedContentSHA256": signed, "S3ComputedContentSHA256": found},
+    )
 
 
 def refusal(
