@@ -233,9 +233,9 @@ def test_two_tokens_are_one_too_many() -> None:
         assert error.code == "AuthorizationQueryParametersError"
 
 
-@pytest.mark.parametrize("target", ["/a#b", "/a%23b#", "/a?x=#y", "/a b", "/#"])
+@pytest.mark.parametrize("target", ["/a#b", "/a%23b#", "/a?x=#y", "/#"])
 @BOTH
-def test_a_target_holds_no_fragment_and_no_blank(signer: Any, target: str) -> None:
+def test_a_target_holds_no_fragment(signer: Any, target: str) -> None:
     signed = signer(WHO, "us-east-1", clock=clock).sign("GET", f"https://{HOST}/a%23b", {"Host": HOST})
     verifier = Verifier(KNOWN, clock=clock)
     verifier.verify("GET", "/a%23b", [("Host", HOST), *signed.items()])

@@ -180,9 +180,10 @@ TEST(verify_spellings_of_the_target) {
 TEST(verify_nothing_of_the_target_is_left_out) {
   Request request;
   CHECK(code_of(request, "/k") == Errc::ok);
-  // A fragment has no place in a request target: cutting it off would leave it unsigned.
+  // A fragment has no place in a request target: cutting it off would leave it unsigned, and whoever serves
+  // what is signed as %23 may cut it off.
   for (std::string_view target : {"/k#x", "/k#", "/k?#", "/k#?acl", "http://b.s3.amazonaws.com/k#x"}) {
-    CHECK_SAY(code_of(request, target) == Errc::signature_mismatch, target);
+    CHECK_SAY(code_of(request, target) == Errc::bad_target, target);
   }
   CHECK(code_of(request, "//h/k") == Errc::signature_mismatch);
   // "://" further on does not make an absolute form, another scheme is none, and the authority is the Host
@@ -194,7 +195,8 @@ TEST(verify_nothing_of_the_target_is_left_out) {
     CHECK_SAY(code_of(request, target) == Errc::bad_target, target);
   }
   request.path = "/k%23x";
-  CHECK(code_of(request, "/k#x") == Errc::ok);
+  CHECK(code_of(request, "/k#x") == Errc::bad_target);
+  CHECK(code_of(request, "/k%23x") == Errc::ok);
   request.path = "/";
   for (std::string_view target :
        {"", "/", "http://b.s3.amazonaws.com", "http://b.s3.amazonaws.com?", "https://b.s3.amazonaws.com/"}) {

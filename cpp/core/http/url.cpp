@@ -146,8 +146,8 @@ Result<UrlParts> split_url(std::string_view url, Text& host_text) {
 }
 
 Result<TargetParts> split_target(std::string_view target, std::string_view host) noexcept {
-  // A '#' or a blank cannot stand in a target (RFC 9112, 3.2); whoever serves the request may cut there.
-  if (any_control(target) || target.find_first_of("# ") != target.npos) return Errc::bad_target;
+  // A '#' cannot stand in a target (RFC 9112, 3.2); whoever serves the request may cut there.
+  if (any_control(target) || target.find('#') != target.npos) return Errc::bad_target;
   UrlParts parts;
   if (target.empty() || target[0] == '/') {
     cut_target(target, 0, Fragment::ordinary, parts);

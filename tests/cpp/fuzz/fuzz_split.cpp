@@ -28,7 +28,7 @@ std::string without_port(std::string_view host) {
 // What must be behind the '?' or the end: "" for a target that is refused.
 bool plain_target(std::string_view target, std::string_view host, std::string& path, std::string& query) {
   for (const char c : target) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '#') return false;
   }
   std::string rest(target);
   if (!rest.empty() && rest[0] != '/') {
@@ -41,7 +41,6 @@ bool plain_target(std::string_view target, std::string_view host, std::string& p
     const std::string authority = rest.substr(0, end);
     rest = rest.substr(end);
     if (authority.empty() || without_port(authority) != without_port(trimmed(host))) return false;
-    if (!rest.empty() && rest[0] == '#') return false;
     // "http://h?q" has the path "/" only if nothing at all stands behind the authority.
     if (rest.empty() || rest[0] == '?') rest = "/" + rest;
   }

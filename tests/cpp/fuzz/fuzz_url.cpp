@@ -77,7 +77,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       Text canonical, to_sign;
       REQUIRE(check_signature(formed.value(), auth, key, canonical, to_sign).ok());
     } else {
-      REQUIRE(parsed.error().code == Errc::auth_two_mechanisms || parsed.error().code == Errc::too_long);
+      // A query that looks like a presigned one, or names two tokens, or more than a server reads.
+      REQUIRE(parsed.error().code == Errc::auth_two_mechanisms ||
+              parsed.error().code == Errc::auth_malformed || parsed.error().code == Errc::too_long);
     }
   }
 
