@@ -37,9 +37,30 @@ if(_architectures MATCHES "x86_64|AMD64|amd64")
   # Generated assembly (gen_sha256_*.py), for the System V calling convention.
   set(_kernel_assembly sha256_avx512.S sha256_hybrid.S sha256_shani.S)
 endif()
+# Only compiled: it is no matter of linking, and zig makes a C++ library for each set of flags that it links with.
+function(_compiles_with flag variable)
+  include(CheckCXXCompilerFlag)
+  set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+  check_cxx_compiler_flag(${flag} ${variable})
+endfunction()
+
 if(_architectures MATCHES "aarch64|arm64|ARM64")
-  _kernel(sha256_armv8.cpp arm64 -march=armv8-a+crypto)
-  _kernel(crc_armv8.cpp arm64 -march=armv8-a+crypto+crc)
+  # gcc and clang take the name of an architecture after -march; zig's clang takes that of a CPU only. A build for both
+  # processors is not asked, since it would have to take the flag for x86-64 too: it is Apple's clang, which takes it.
+  set(_armv8 -march=armv8-a)
+  if(_architecture_count EQUAL 1)
+    _compiles_with(-march=armv8-a+crypto+crc S3ACCEL_TAKES_MARCH_ARMV8)
+    if(NOT S3ACCEL_TAKES_MARCH_ARMV8)
+      _compiles_with(-mcpu=generic+crypto+crc S3ACCEL_TAKES_MCPU_GENERIC)
+      if(NOT S3ACCEL_TAKES_MCPU_GENERIC)
+        message(FATAL_ERROR "The compiler takes neither -march=armv8-a+crypto+crc nor -mcpu=generic+crypto+crc, "
+                            "and the kernels for Arm need one of them")
+      endif()
+      set(_armv8 -mcpu=generic)
+    endif()
+  endif()
+  _kernel(sha256_armv8.cpp arm64 ${_armv8}+crypto)
+  _kernel(crc_armv8.cpp arm64 ${_armv8}+crypto+crc)
 endif()
 
 list(TRANSFORM _kernel_sources PREPEND ${_kernels}/)

@@ -9,8 +9,8 @@
 //   crc_vpclmul512.cpp     -O3 -mavx512f -mavx512vl -mavx512bw -mpclmul -mvpclmulqdq
 //                          (and -Wno-uninitialized -Wno-maybe-uninitialized: a false alarm of g++ 12)
 //   sha256_shani.S, sha256_hybrid.S, sha256_avx512.S: none; sha256_hybrid.cpp, sha256_avx512.cpp: none
-//   sha256_armv8.cpp       -O3 -march=armv8-a+crypto (clang: the same)
-//   crc_armv8.cpp          -O3 -march=armv8-a+crypto+crc
+//   sha256_armv8.cpp       -O3 -march=armv8-a+crypto (gcc and clang; zig's clang: -mcpu=generic+crypto)
+//   crc_armv8.cpp          -O3 -march=armv8-a+crypto+crc (the same way)
 //   all others             -O3, no -m flag
 //
 // Which kernel is fastest cannot be told from CPUID alone: two SHA-NI chains overlap almost wholly on Zen 4
