@@ -61,7 +61,8 @@ std::shared_ptr<const State> state_of(SignerObject* self) {
 
 // The state for `now`, renewed by Python's _renew(now) if need be. nullptr with an exception set.
 std::shared_ptr<const State> state_for(SignerObject* self, double now) {
-  // Another thread may forget the key that was just given; one that does so for ever is not waited for.
+  // Another thread may forget the key that was just given, or renew it for its own moment, on the other side
+  // of midnight; one that does so for ever is not waited for.
   constexpr int kTries = 100;
   auto state = state_of(self);
   for (int i = 0; i < kTries && !good(state, now); ++i) {
@@ -72,7 +73,6 @@ std::shared_ptr<const State> state_for(SignerObject* self, double now) {
     if (r == nullptr) return nullptr;
     Py_DECREF(r);
     state = state_of(self);
-    if (state) break;
   }
   if (good(state, now)) return state;
   PyErr_SetString(PyExc_RuntimeError, "the signer was not given a key that is good for this moment");

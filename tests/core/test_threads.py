@@ -113,6 +113,21 @@ def test_one_signer_whose_key_is_dropped_and_whose_clock_runs() -> None:
     together(sign, sign, sign_many, key, beside=change)
 
 
+def test_a_key_that_another_thread_renews_for_its_own_day() -> None:
+    others = [NOW + 86_400, NOW - 86_400]
+
+    class Midnight(Signer):
+        def _renew(self, now: float) -> None:
+            super()._renew(now)
+            # What a thread does that read the clock on the other side of midnight.
+            if others:
+                super()._renew(others.pop())
+
+    shared = Midnight(CREDENTIALS, "us-east-1", clock=lambda: NOW)
+    assert shared.sign("GET", URL) == signer().sign("GET", URL)
+    assert not others
+
+
 def checked(shared: Signer, headers: Any, key: SigningKey) -> None:
     """Signs headers that are changing: whatever state was signed, all stages must speak of the same one."""
     _, signature, _, canonical, to_sign, names, _ = shared._sign_detailed("GET", URL, headers)
