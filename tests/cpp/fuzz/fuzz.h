@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -52,6 +53,18 @@ class Input {
   std::string_view rest_;
 };
 
+// The rest as name:value lines.
+inline std::vector<std::pair<std::string, std::string>> header_lines(Input& input,
+                                                                     std::size_t most = SIZE_MAX) {
+  std::vector<std::pair<std::string, std::string>> out;
+  while (!input.empty() && out.size() < most) {
+    const std::string_view line = input.until('\n');
+    const std::size_t colon = std::min(line.find(':'), line.size());
+    out.emplace_back(line.substr(0, colon), line.substr(std::min(colon + 1, line.size())));
+  }
+  return out;
+}
+
 inline bool unreserved(char c) {
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
          c == '_' || c == '~';
@@ -90,6 +103,28 @@ inline std::string decode(std::string_view text, bool plus_is_space, bool& bad) 
       bad = true;
     }
     out += text[i] == '+' && plus_is_space ? ' ' : text[i];
+  }
+  return out;
+}
+
+inline std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+// Without white space at the ends, and one space for every run of it inside.
+inline std::string collapsed(std::string_view value) {
+  std::string out;
+  bool gap = false;
+  for (const char c : value) {
+    if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
+      gap = true;
+      continue;
+    }
+    if (gap && !out.empty()) out += ' ';
+    gap = false;
+    out += c;
   }
   return out;
 }

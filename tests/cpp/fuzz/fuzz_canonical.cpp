@@ -9,26 +9,8 @@ using namespace s3accel;
 
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
-std::string collapsed(std::string_view value) {
-  std::string out;
-  bool gap = false;
-  for (const char c : value) {
-    if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
-      gap = true;
-      continue;
-    }
-    if (gap && !out.empty()) out += ' ';
-    gap = false;
-    out += c;
-  }
-  return out;
-}
+using fuzz::collapsed;
+using fuzz::lower;
 
 bool token(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {

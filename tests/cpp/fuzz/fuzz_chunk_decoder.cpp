@@ -3,6 +3,7 @@
 // edits to it.
 #include "../reference.h"
 #include "fuzz.h"
+#include "keys.h"
 #include "s3accel/chunk_decoder.h"
 
 using namespace s3accel;
@@ -10,8 +11,7 @@ using namespace s3accel;
 namespace {
 
 const SigningKey& key() {
-  static const SigningKey instance =
-      SigningKey::derive(reference::kSecret, "20130524", "us-east-1", "s3").value();
+  static const SigningKey instance = fuzz::key_of("20130524");
   return instance;
 }
 

@@ -3,6 +3,7 @@
 // size, length, groups, place and value of the change, then bytes that the payload repeats.
 #include "../reference.h"
 #include "fuzz.h"
+#include "keys.h"
 #include "s3accel/chunk_decoder.h"
 #include "s3accel/chunked.h"
 
@@ -11,8 +12,7 @@ using namespace s3accel;
 namespace {
 
 const SigningKey& key() {
-  static const SigningKey instance =
-      SigningKey::derive(reference::kSecret, "20130524", "us-east-1", "s3").value();
+  static const SigningKey instance = fuzz::key_of("20130524");
   return instance;
 }
 

@@ -1,62 +1,15 @@
 // Presigned URLs, there and back: each verifies, a batch makes the same as one by one, and after any change
 // the request is refused unless it still means the same. Input, lines ended by LF: flags, change and life;
 // method; URL; token; two keys for a batch; then name:value lines.
-#include "../reference.h"
-#include "budget.h"
-#include "fuzz.h"
-#include "request.h"
 #include "s3accel/presign.h"
-#include "s3accel/verify.h"
+#include "verdict.h"
 
 using namespace s3accel;
 
-namespace {
-
-const SigningKey& key() {
-  static const SigningKey instance =
-      SigningKey::derive(reference::kSecret, "20260101", "us-east-1", "s3").value();
-  return instance;
-}
-const Timestamp& now() {
-  static const Timestamp instance = Timestamp::parse("20260101T120000Z").value();
-  return instance;
-}
-
-struct Verdict {
-  bool ok = false;
-  Errc code = Errc::ok;
-  std::int64_t expires = 0;
-  std::string signed_headers, payload_hash, token;
-};
-
-Verdict verify(const fuzz::Sent& sent) {
-  const std::vector<HeaderView> headers = sent.views();
-  Verdict out;
-  VerifyPolicy policy;
-  policy.now = now().epoch();
-  std::size_t size = sent.target.size() + sent.method.size();
-  for (const HeaderView& h : headers) size += h.name.size() + h.value.size();
-  const std::size_t bytes = fuzz::bytes_of([&] {
-    const auto formed = well_formed({sent.method, sent.target, headers, {}});
-    if (!formed) {
-      out.code = formed.error().code;
-      return;
-    }
-    ParsedAuth auth;
-    const auto parsed = parse_auth(formed.value(), policy, auth);
-    if (!parsed || auth.deferred.code != Errc::ok) {
-      out.code = parsed ? auth.deferred.code : parsed.error().code;
-      return;
-    }
-    Text canonical, to_sign;
-    const auto r = check_signature(formed.value(), auth, key(), canonical, to_sign);
-    out = {r.ok(), r.error().code, auth.expires, auth.signed_headers, auth.payload_hash, auth.session_token};
-  });
-  REQUIRE(bytes <= 40 * size + 65536);
-  return out;
-}
-
-}  // namespace
+using fuzz::key;
+using fuzz::now;
+using fuzz::Verdict;
+using fuzz::verify;
 
 std::vector<std::string> fuzz_seeds() {
   using namespace std::string_literals;
@@ -78,12 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   input.until('\n');
   const std::string method(input.until('\n')), url(input.until('\n')), token(input.until('\n'));
   const std::string keys[] = {std::string(input.until('\n')), std::string(input.until('\n'))};
-  fuzz::Sent sent{method, "", {}};
-  while (!input.empty() && sent.headers.size() < 60) {
-    const std::string_view line = input.until('\n');
-    const std::size_t colon = std::min(line.find(':'), line.size());
-    sent.headers.emplace_back(line.substr(0, colon), line.substr(std::min(colon + 1, line.size())));
-  }
+  fuzz::Sent sent{method, "", fuzz::header_lines(input, 60)};
   const std::vector<HeaderView> headers = sent.views();
   request.method = method;
   request.url = url;
@@ -153,10 +101,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                                           first.code == Errc::signature_mismatch)));
     return 0;
   }
-  REQUIRE(first.expires == request.expires);
-  REQUIRE(first.token == (request.sign_token ? token : ""));
-  const std::set<std::string> names = fuzz::name_set(first.signed_headers);
-  const std::string meaning = sent.canonical(names) + first.payload_hash;
+  REQUIRE(first.auth.expires == request.expires);
+  REQUIRE(first.auth.session_token == (request.sign_token ? token : ""));
+  const std::set<std::string> names = fuzz::name_set(first.auth.signed_headers);
+  const std::string meaning = sent.canonical(names) + first.auth.payload_hash;
   REQUIRE(meaning == stages.canonical.view());
 
   fuzz::Sent changed = sent;
@@ -165,8 +113,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Verdict second = verify(changed);
   const bool absolute = !changed.target.empty() && changed.target[0] != '/';
   if (second.ok && !absolute) {
-    REQUIRE(fuzz::name_set(second.signed_headers) == names);
-    REQUIRE(changed.canonical(names) + second.payload_hash == meaning);
+    REQUIRE(fuzz::name_set(second.auth.signed_headers) == names);
+    REQUIRE(changed.canonical(names) + second.auth.payload_hash == meaning);
     // Without a signed payload hash a header that states one is no claim of the signer's; the payload stays
     // as it was.
     std::set<std::string> before = sent.amz_names(), after = changed.amz_names();

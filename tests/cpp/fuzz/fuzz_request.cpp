@@ -1,64 +1,14 @@
 // Signing with headers, there and back: what is signed verifies, a batch signs as one by one, and after any
 // change the request is refused unless it still means the same. Input, lines ended by LF: flags and three
 // bytes of the change; method; URL; another target for the batch; token; then name:value lines.
-#include "../reference.h"
-#include "budget.h"
-#include "fuzz.h"
-#include "request.h"
-#include "s3accel/verify.h"
+#include "verdict.h"
 
 using namespace s3accel;
 
-namespace {
-
-const SigningKey& key() {
-  static const SigningKey instance =
-      SigningKey::derive(reference::kSecret, "20260101", "us-east-1", "s3").value();
-  return instance;
-}
-const Timestamp& now() {
-  static const Timestamp instance = Timestamp::parse("20260101T120000Z").value();
-  return instance;
-}
-
-struct Verdict {
-  bool ok = false;
-  Errc code = Errc::ok;
-  std::string signed_headers, canonical;
-};
-
-Verdict verify(const fuzz::Sent& sent) {
-  const std::vector<HeaderView> headers = sent.views();
-  std::size_t size = sent.target.size() + sent.method.size();
-  for (const HeaderView& h : headers) size += h.name.size() + h.value.size();
-  Verdict out;
-  VerifyPolicy policy;
-  policy.now = now().epoch();
-  const std::size_t bytes = fuzz::bytes_of([&] {
-    const auto formed = well_formed({sent.method, sent.target, headers, {}});
-    if (!formed) {
-      out.code = formed.error().code;
-      return;
-    }
-    ParsedAuth auth;
-    const auto parsed = parse_auth(formed.value(), policy, auth);
-    if (!parsed || auth.deferred.code != Errc::ok) {
-      out.code = parsed ? auth.deferred.code : parsed.error().code;
-      return;
-    }
-    Text canonical, to_sign;
-    const auto r = check_signature(formed.value(), auth, key(), canonical, to_sign);
-    out.ok = r.ok();
-    out.code = r.error().code;
-    out.signed_headers = auth.signed_headers;
-    out.canonical = canonical.view();
-  });
-  // An unknown client makes a server ask for this much memory at most, all blocks added up.
-  REQUIRE(bytes <= 40 * size + 65536);
-  return out;
-}
-
-}  // namespace
+using fuzz::key;
+using fuzz::now;
+using fuzz::Verdict;
+using fuzz::verify;
 
 std::vector<std::string> fuzz_seeds() {
   using namespace std::string_literals;
@@ -78,12 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   input.until('\n');
   const std::string method(input.until('\n')), url(input.until('\n')), other_target(input.until('\n'));
   const std::string token(input.until('\n'));
-  std::vector<std::pair<std::string, std::string>> given;
-  while (!input.empty() && given.size() < 60) {
-    const std::string_view line = input.until('\n');
-    const std::size_t colon = std::min(line.find(':'), line.size());
-    given.emplace_back(line.substr(0, colon), line.substr(std::min(colon + 1, line.size())));
-  }
+  const auto given = fuzz::header_lines(input, 60);
   fuzz::Sent sent{method, "", given};
   const std::vector<HeaderView> headers = sent.views();
 
@@ -158,7 +103,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const Verdict second = verify(changed);
   const bool absolute = !changed.target.empty() && changed.target[0] != '/';
   if (second.ok && !absolute) {
-    REQUIRE(fuzz::name_set(second.signed_headers) == names);
+    REQUIRE(fuzz::name_set(second.auth.signed_headers) == names);
     REQUIRE(changed.canonical(names) == meaning);
     REQUIRE(changed.amz_names() == sent.amz_names());
   }

@@ -107,11 +107,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Sent sent;
   sent.method = input.until(' ');
   sent.target = input.until('\n');
-  while (!input.empty()) {
-    const std::string_view line = input.until('\n');
-    const std::size_t colon = std::min(line.find(':'), line.size());
-    sent.headers.emplace_back(line.substr(0, colon), line.substr(std::min(colon + 1, line.size())));
-  }
+  sent.headers = fuzz::header_lines(input);
   const std::vector<HeaderView> headers = sent.views();
   const std::string target = sent.target;
   const ReceivedRequest request{sent.method, target, headers, {}};

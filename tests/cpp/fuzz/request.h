@@ -14,28 +14,6 @@
 
 namespace fuzz {
 
-inline std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return out;
-}
-
-// Without white space at the ends, and one space for every run of it inside.
-inline std::string collapsed(std::string_view value) {
-  std::string out;
-  bool gap = false;
-  for (const char c : value) {
-    if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
-      gap = true;
-      continue;
-    }
-    if (gap && !out.empty()) out += ' ';
-    gap = false;
-    out += c;
-  }
-  return out;
-}
-
 inline std::set<std::string> name_set(std::string_view list) {
   std::set<std::string> out;
   while (!list.empty()) {
