@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -50,27 +50,33 @@ class Recorder:
                 threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
 
     def _serve(self, raw: socket.socket) -> None:
-        with raw, contextlib.suppress(OSError, ssl.SSLError):
-            connection = self._context.wrap_socket(raw, server_side=True)
-            stream = connection.makefile("rb")
-            while line := stream.readline():
-                data = [line]
-                while data[-1] != b"\r\n":
-                    data.append(stream.readline())
-                head = b"".join(data).lower()
-                if b"/refused" in head:
-                    self.received.append(b"".join(data))
-                    connection.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
-                    continue
-                if b"expect:" in head:
-                    connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-                length = next((int(h[15:]) for h in head.split(b"\r\n") if h[:15] == b"content-length:"), 0)
-                data.append(stream.read(length))
-                while b"transfer-encoding: chunked" in head and data[-1] != b"0\r\n\r\n":
-                    size = stream.readline()
-                    data.append(size + stream.read(int(size, 16) + 2))
+        with (
+            contextlib.suppress(OSError, ssl.SSLError),
+            raw,
+            self._context.wrap_socket(raw, server_side=True) as connection,
+            connection.makefile("rb") as stream,
+        ):
+            self._answer(connection, stream)
+
+    def _answer(self, connection: ssl.SSLSocket, stream: IO[bytes]) -> None:
+        while line := stream.readline():
+            data = [line]
+            while data[-1] != b"\r\n":
+                data.append(stream.readline())
+            head = b"".join(data).lower()
+            if b"/refused" in head:
                 self.received.append(b"".join(data))
-                connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: 0\r\n\r\n')
+                connection.sendall(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+                continue
+            if b"expect:" in head:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            length = next((int(h[15:]) for h in head.split(b"\r\n") if h[:15] == b"content-length:"), 0)
+            data.append(stream.read(length))
+            while b"transfer-encoding: chunked" in head and data[-1] != b"0\r\n\r\n":
+                size = stream.readline()
+                data.append(size + stream.read(int(size, 16) + 2))
+            self.received.append(b"".join(data))
+            connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "0"\r\nContent-Length: 0\r\n\r\n')
 
     def close(self) -> None:
         self._listener.close()
