@@ -58,6 +58,8 @@ Description describe(Errc code) noexcept {
           "secret_access_key",
           "the secret access key is empty or has white space or a control character in it (often a line end "
           "that was pasted along)"};
+    case Errc::bad_key:
+      return {"key", "a signing key has 32 bytes, as export() gives them"};
     case Errc::bad_credentials:
       return {"credentials", "the access key id or the session token holds a character that no AWS key has"};
     case Errc::bad_chunk_size:

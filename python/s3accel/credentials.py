@@ -32,7 +32,7 @@ class Credentials:
     """One access key. Immutable; the secret shows in no repr, log or pickle.
 
     Args:
-        access_key_id: up to 128 visible ASCII characters without ``/``.
+        access_key_id: visible ASCII characters without ``/`` and ``,``.
         secret_access_key: as AWS gave it; white space at an end is refused, it is always a pasting error.
         session_token: for temporary credentials.
         expires_at: epoch seconds after which the token is dead, or None.
@@ -294,7 +294,11 @@ def provider_of(credentials: Credentials | Provider | None) -> Provider:
         return default_provider()
     if isinstance(credentials, Provider):
         return credentials
-    raise ConfigError(f"credentials must be Credentials or a provider, not {type(credentials).__name__}")
+    given = f"{type(credentials).__module__}.{type(credentials).__qualname__}"
+    advice = ""
+    if given.startswith("botocore."):
+        advice = "; for botocore's give None (its whole chain), BotocoreProvider(profile), or copy the three texts of frozen ones"
+    raise ConfigError(f"credentials must be s3accel's Credentials or a provider, not {given}{advice}")
 
 
 def load_living(provider: Provider, now: float) -> tuple[Credentials, float]:

@@ -128,8 +128,9 @@ class VerificationError(S3AccelError):
         code: S3's error code, for example ``"SignatureDoesNotMatch"``.
         status: the HTTP status S3 answers with.
         message: S3's text.
-        extra: further elements of S3's error body, by name. They hold only what the caller sent and the
-            strings derived from it, never a secret.
+        extra: further elements of S3's error body, by name, for the answer to the client. They hold what the
+            client sent and the strings derived from it: its session token too if it had one, and its signature, so
+            they are not for a log. A secret access key or a right signature is never among them.
 
     Source: S3 API Reference, "Error responses".
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 __all__ = ["SECRET_HEADERS", "SECRET_QUERY", "redact_headers", "redact_text", "redact_url"]
 
@@ -48,6 +49,8 @@ _ELEMENT = re.compile(rf"(?i)<({_EVERY_NAME})(\s[^<>]*)?>[^<]+")
 _QUOTED_PAIR = re.compile(
     rf"""(?i)\b({_EVERY_NAME})(["']?\s*[:=,]\s*[bu]?)(["'])((?:\\.|(?!\3)[^\\\r\n])+)\3"""
 )
+# name=value and name: value as configurations and environments have them.
+_PLAIN_PAIR = re.compile(rf"(?i)\b({'|'.join(_SECRET_WORDS)})(\s*[:=]\s*)([^\s\"'<>&,;]+)")
 _QUERY_PAIR = re.compile(
     r"(?i)\b(" + "|".join(re.escape(name) for name in sorted(SECRET_QUERY)) + r")=([^&\s\"'<>]+)"
 )
@@ -57,7 +60,7 @@ _HEADER_LINE = re.compile(
     + "|".join(re.escape(name) for name in sorted(SECRET_HEADERS | {"x-amz-trailer-signature"}))
     + r")([\"']?\s*[:=]\s*)([^\r\n]+(?:\r?\n[ \t]+[^\r\n]+)*)"
 )
-_SIGNATURE = re.compile(r"(?i)\b(signature=)[0-9a-f]{64,144}")
+_SIGNATURE = re.compile(r"(?i)\b(signature\s*[:=]\s*)[0-9a-f]{64,144}")
 
 
 def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -69,11 +72,13 @@ def redact_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> li
     return [(name, _shown_value(name, value)) for name, value in items]
 
 
-def _shown_value(name: str | bytes, value: str) -> str:
+def _shown_value(name: str | bytes, value: Any) -> Any:
     text = name.decode("latin-1") if isinstance(name, bytes) else name
     if text.strip().lower() in SECRET_HEADERS:
-        return HIDDEN
+        return HIDDEN.encode() if isinstance(value, bytes) else HIDDEN
     # Location and Referer hold URLs, and other headers may.
+    if isinstance(value, bytes):
+        return redact_url(value.decode("latin-1")).encode("latin-1") if b"=" in value else value
     return redact_url(value) if isinstance(value, str) and "=" in value else value
 
 
@@ -98,9 +103,11 @@ def _shown_pair(pair: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """Free text (a log line, an error body) with what looks like a secret hidden."""
+    """Free text (a log line, an error body) with what looks like a secret hidden: what stands after a name of the
+    lists above, as a header, parameter, element, pair in quotes, or ``name=value``."""
     text = _ELEMENT.sub(rf"<\1\2>{HIDDEN}", text)
     text = _QUOTED_PAIR.sub(rf"\1\2\3{HIDDEN}\3", text)
     text = _HEADER_LINE.sub(rf"\1\2{HIDDEN}", text)
     text = _QUERY_PAIR.sub(rf"\1={HIDDEN}", text)
+    text = _PLAIN_PAIR.sub(rf"\1\2{HIDDEN}", text)
     return _SIGNATURE.sub(rf"\1{HIDDEN}", text)

@@ -39,8 +39,8 @@ class Signer(_core.SignerBase):
         token_header: name of the session token's header; None: ``X-Amz-Security-Token``, or S3 Express's own
             for the service ``s3express`` (whose CreateSession alone is signed with the IAM token).
 
-    The signer keeps the key derived for one day, region and service, not the secret; it asks the provider
-    again on a new day, and five minutes before credentials expire. Each request is signed with one frozen
+    What signs is the key derived for one day, region and service. The provider, or the `Credentials` that were
+    given, stay referenced: only a signer of `from_key` holds no secret. The provider is asked again on a new day, and five minutes before credentials expire. Each request is signed with one frozen
     set of credentials.
 
     Source: S3 API Reference, "sig-v4-header-based-auth".
@@ -131,7 +131,7 @@ class Signer(_core.SignerBase):
         clock: Callable[[], float] | None = None,
         sign_all_headers: bool = False,
     ) -> Signer:
-        """A signer for a host that holds one day's key and never sees the secret.
+        """A signer for a host that holds one day's key and never sees the secret. For the next day make another.
 
         Args:
             key: ``SigningKey.restore(exported, date, region, service)``.
@@ -140,6 +140,13 @@ class Signer(_core.SignerBase):
         It signs until the key's day ends (UTC), for the key's region and service; after that every call
         raises CredentialsError that says so.
         """
+        if not isinstance(key, SigningKey):
+            raise ConfigError(
+                f"from_key needs a SigningKey, not {type(key).__name__}: SigningKey.restore(raw, date, region, service)"
+            )
+        # What will stand in headers is checked now and not at the first request; the secret is none.
+        checked = Credentials(access_key_id, "-", session_token)
+        access_key_id, session_token = checked.access_key_id, checked.session_token
         signer = cls(
             _NoSecret(),
             key.region,

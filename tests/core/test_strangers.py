@@ -209,6 +209,44 @@ def test_a_list_that_changes_later_changes_nothing(signer: Any) -> None:
     assert refused(body.finish).code == "BadDigest"
 
 
+def test_a_hash_that_is_none_is_the_callers_mistake() -> None:
+    verifier = Verifier(KNOWN, clock=clock)
+    for wrong in ("", "xyz", "g" * 64, "0" * 63, b"0" * 64, " " * 64):
+        with pytest.raises(ConfigError, match="body_sha256"):
+            verifier.verify("GET", "/k", get_headers(), body_sha256=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"lookup": {"A": WHO}},
+        {"lookup": None},
+        {"lookup": KNOWN, "public_keys": {}},
+        {"lookup": KNOWN, "clock": 5},
+        {"lookup": KNOWN, "max_skew": float("nan")},
+        {"lookup": KNOWN, "max_skew": -1},
+        {"lookup": KNOWN, "max_skew": "900"},
+    ],
+)
+def test_a_verifier_that_cannot_work_is_not_made(words: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"must be a (function|number)"):
+        Verifier(**words)
+
+
+def test_a_signer_s_key_and_words_are_checked_when_it_is_made() -> None:
+    key = SigningKey.derive("secret", "20260101", "us-east-1", "s3")
+    for wrong in (key.export(), None, "AK"):
+        with pytest.raises(ConfigError, match="SigningKey"):
+            Signer.from_key(wrong, "AK")  # type: ignore[arg-type]
+    for words in (("",), ("AK\r\nX: 1",), ("AK", "t t")):
+        with pytest.raises(CredentialsError):
+            Signer.from_key(key, *words)
+    with pytest.raises(SigningError, match="32 bytes"):
+        SigningKey.restore(b"x" * 31, "20260101", "us-east-1", "s3")
+    with pytest.raises(ConfigError, match=r"s3accel's Credentials"):
+        Signer(key, "us-east-1")  # type: ignore[arg-type]
+
+
 def test_two_tokens_are_one_too_many() -> None:
     known = {"AKIDEXAMPLE": Credentials("AKIDEXAMPLE", "secret", "tok")}.get
     verifier = Verifier(known, clock=clock)
@@ -349,6 +387,8 @@ def test_forms_are_refused_and_break_nothing() -> None:
     assert refused(lambda: verifier.verify_post(strange, "b")).code == "InvalidArgument"
     error = refused(lambda: verifier.verify_post([("key", "${filename}"), *FORM[1:]], "b", filename="\ud800"))
     assert error.code == "MalformedPOSTRequest"
+    for shape in (dict, lambda form: [(n.encode(), v.encode()) for n, v in form], iter):
+        assert refused(lambda s=shape: verifier.verify_post(s(FORM), "b")).code == "SignatureDoesNotMatch"  # type: ignore[no-any-return]
     # U+212A lowers to a k: a field of that name is another one than "key".
     error = refused(lambda: verifier.verify_post([("\u212aey", "k"), *FORM[1:]], "b"))
     assert "key" in str(error)
@@ -373,11 +413,16 @@ CANARY = "canary7" * 8
         f"x-amz-trailer-signature:{CANARY}\r\n",
         f"Authorization: AWS4-HMAC-SHA256 Credential=a,\r\n Signature={CANARY}\r\nHost: h",
         f"aws_secret_access_key='{CANARY}'",
+        f"aws_secret_access_key = {CANARY}\naws_session_token={CANARY}",
+        f"export AWS_SECRET_ACCESS_KEY={CANARY}",
+        f"SecretAccessKey: {CANARY}",
+        f"signature: {'ab' * 32} canary".replace(" canary", ""),
     ],
 )
 def test_text_shows_no_secret(text: str) -> None:
     shown = redact_text(text)
     assert "canary" not in shown
+    assert "abab" not in shown
     assert redact_text(shown) == shown
 
 
@@ -395,9 +440,12 @@ def test_headers_show_no_secret() -> None:
             ("Authorization ", CANARY),
             ("Location", f"https://b/k?X-Amz-Signature={CANARY}"),
             ("Referer", f"https://b/k?a=1&X%2DAmz%2DSecurity-Token={CANARY}&b=2"),
+            (b"location", f"https://b/k?X-Amz-Signature={CANARY}".encode()),  # type: ignore[list-item]
+            (b"cookie", CANARY.encode()),  # type: ignore[list-item]
             ("ETag", '"1"'),
         ]
     )
+    assert [type(value) for _, value in shown[4:6]] == [bytes, bytes]
     assert "canary" not in repr(shown)
     assert shown[-1] == ("ETag", '"1"')
     assert "a=1" in shown[3][1]

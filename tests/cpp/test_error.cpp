@@ -163,6 +163,7 @@ std::vector<Case> cases() {
            Scheme::ecdsa)},
       {Errc::bad_scope, 1, SigningKey::derive("s", "20130524", "a/b", "s3").error()},
       {Errc::bad_secret, 0, SigningKey::derive("", "20130524", "r", "s3").error()},
+      {Errc::bad_key, 0, SigningKey::restore({}, "20130524", "r", "s3").error()},
       {Errc::bad_chunk_size, 0, encoder(8191, "", seed)},
       {Errc::bad_trailer, 0, encoder(8192, "x-amz-checksum-crc32", seed)},
       {Errc::bad_expires, 0, presigned(0)},

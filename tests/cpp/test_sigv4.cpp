@@ -212,7 +212,7 @@ TEST(sigv4_bad_keys) {
   CHECK(error("key", "20130524", std::string(129, 'a'), "s3").code == Errc::bad_scope);
   for (std::size_t n : {std::size_t{0}, std::size_t{31}, std::size_t{33}}) {
     CHECK(SigningKey::restore(std::vector<std::uint8_t>(n), "20130524", "us-east-1", "s3").error().code ==
-          Errc::bad_secret);
+          Errc::bad_key);
   }
 }
 

@@ -22,6 +22,7 @@ const char* errc_name(Errc code) noexcept {
     S3ACCEL_NAME(payload_conflict)
     S3ACCEL_NAME(bad_scope)
     S3ACCEL_NAME(bad_secret)
+    S3ACCEL_NAME(bad_key)
     S3ACCEL_NAME(bad_chunk_size)
     S3ACCEL_NAME(bad_trailer)
     S3ACCEL_NAME(bad_credentials)

@@ -33,7 +33,7 @@ Result<SigningKey> SigningKey::derive(std::string_view secret, std::string_view 
 
 Result<SigningKey> SigningKey::restore(Bytes key, std::string_view date, std::string_view region,
                                        std::string_view service) {
-  if (key.size() != 32) return Errc::bad_secret;
+  if (key.size() != 32) return Errc::bad_key;
   if (!valid_date(date)) return {Errc::bad_scope, 0};
   if (!valid_scope_part(region)) return {Errc::bad_scope, 1};
   if (!valid_scope_part(service)) return {Errc::bad_scope, 2};

@@ -27,6 +27,7 @@ enum class Errc : std::uint16_t {
   payload_conflict,    // x-amz-content-sha256 among the headers says another payload hash, or is there twice
   bad_scope,           // date, region or service empty or with '/' or white space in it
   bad_secret,          // empty, or white space at an end
+  bad_key,             // a signing key that has not 32 bytes
   bad_chunk_size,      // outside 8 KiB .. 16 MiB
   bad_trailer,         // trailer name or value that cannot be sent
   bad_credentials,     // access key id or session token with a character that no key has

@@ -155,7 +155,10 @@ def _octets(text: str) -> bytes:
 def _form(fields: Iterable[tuple[str, str]]) -> dict[str, str]:
     form: dict[str, str] = {}
     size = 0
-    for name, value in fields:
+    for given in fields.items() if isinstance(fields, Mapping) else fields:
+        name, value = (
+            text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text for text in given
+        )
         lower = ascii_lower(name)
         size += len(_octets(f"{name}{value}"))
         if size > MAX_FIELDS_SIZE:

@@ -179,6 +179,12 @@ class Verifier:
                 raise ConfigError(f"the {what} of a Verifier must be a name, not {name!r}")
         if service is None:
             raise ConfigError("the service of a Verifier must be a name, not None")
+        for what, function in (("lookup", lookup), ("public_keys", public_keys), ("clock", clock)):
+            if not callable(function) and (function is not None or what == "lookup"):
+                advice = "; of a dict give its method get" if isinstance(function, Mapping) else ""
+                raise ConfigError(f"{what} must be a function, not {type(function).__name__}{advice}")
+        if not isinstance(max_skew, (int, float)) or not max_skew >= 0:
+            raise ConfigError(f"max_skew must be a number of seconds, 0 or more, not {max_skew!r:.40}")
         self._lookup = lookup
         self._public_keys = public_keys
         self._v4a: VerifierV4a | None = None
@@ -204,12 +210,16 @@ class Verifier:
             headers: the raw list in the order received, duplicates kept, values decoded as latin-1. It is read
                 once; what becomes of it afterwards changes nothing.
             body_sha256: of the whole body, 64 hexadecimal digits. Services other than S3 need it: their canonical
-                request ends in it when no header says it, and one that says it must say the same. None: for S3
-                `VerifiedRequest.body` checks the body, for others there is none.
+                request ends in it when no header says it, and one that says it must say the same. A body that is
+                signed chunk by chunk, or not at all (``UNSIGNED-PAYLOAD``), has no such hash, and nothing is
+                compared. None: for S3 `VerifiedRequest.body` checks the body, for others there is none.
 
         Raises:
             VerificationError: with S3's code, status and extra elements.
+            ConfigError: `body_sha256` is no SHA-256 in hexadecimal digits.
         """
+        if body_sha256 is not None and not _is_sha256(body_sha256):
+            raise ConfigError(f"body_sha256 must be 64 hexadecimal digits as str, not {body_sha256!r:.80}")
         if not isinstance(headers, (list, tuple)):
             headers = list(headers.items() if isinstance(headers, Mapping) else headers)
         now = self._clock()
@@ -242,9 +252,10 @@ class Verifier:
         """Checks the fields of a browser's form upload, whose signature covers its POST policy.
 
         Args:
-            fields: name and value of every form field before the file, in order, duplicates kept.
+            fields: name and value of every form field before the file, in order, duplicates kept; str (bytes that
+                are no UTF-8 as surrogates, PEP 383) or bytes.
             bucket: the one the form was sent to.
-            filename: of the file part, for ``${filename}`` in the key.
+            filename: of the file part, for ``${filename}`` in the key; without it that becomes nothing.
 
         Raises:
             VerificationError: with S3's code, status and extra elements.
@@ -288,6 +299,15 @@ class Verifier:
     def _known(self, access_key_id: str) -> Credentials | PublicKeyV4a | None:
         key = None if self._public_keys is None else self._public_keys(access_key_id)
         return self._lookup(access_key_id) if key is None else key
+
+
+def _is_sha256(text: object) -> bool:
+    if not isinstance(text, str) or len(text) != 64:
+        return False
+    try:
+        return len(bytes.fromhex(text)) == 32
+    except ValueError:
+        return False
 
 
 def _is_part(text: str, method: str, target: str, headers: Sequence[tuple[str, str]]) -> bool:
